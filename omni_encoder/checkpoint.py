@@ -1,0 +1,136 @@
+"""Checkpoints as safetensors: half precision, 8-bit word embeddings, and all that explains them.
+
+Tensors carry the state-dict names of `OmniNetwork`, except that `text.words.weight` is stored as
+`text.words.int8` and `text.words.scale` (one scale a row), and `means` holds the mean vector of each
+modality over reference media. The header's metadata holds `format`, `config` (JSON), `tokenizer`
+(JSON of the tokenizers library) and `training` (JSON: data, seed, steps). No pickle anywhere.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .config import OmniConfig
+from .errors import CheckpointError
+from .network import OmniNetwork
+
+FORMAT = "omnidex-omni-1"
+# Raise it when the forward pass or the preprocessing changes what vectors come out.
+FORWARD_VERSION = 1
+_WORDS = "text.words.weight"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A network with what it needs to be used.
+
+    Attributes:
+        network: The network, in evaluation mode.
+        tokenizer: JSON of the text tokenizer.
+        means: Mean vector of text, image, audio and video, in this order, or None.
+        training: How it was trained; values that JSON can hold.
+        fingerprint: Hex digest over the file and the forward version; empty before it is saved.
+    """
+
+    network: OmniNetwork
+    tokenizer: str
+    means: Float32[np.ndarray, "modalities dim"] | None
+    training: dict[str, object]
+    fingerprint: str = ""
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint, whole or not at all."""
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in checkpoint.network.state_dict().items():
+        if name == _WORDS:
+            scale = (tensor.abs().amax(dim=1, keepdim=True) / 127).clamp(min=1e-8)
+            tensors["text.words.int8"] = (tensor / scale).round().to(torch.int8)
+            tensors["text.words.scale"] = scale.squeeze(1).float()
+        else:
+            tensors[name] = tensor.half().contiguous()
+    if checkpoint.means is not None:
+        tensors["means"] = torch.from_numpy(checkpoint.means)
+    metadata = {
+        "format": FORMAT,
+        "config": json.dumps(checkpoint.network.config.to_dict()),
+        "tokenizer": checkpoint.tokenizer,
+        "training": json.dumps(checkpoint.training, sort_keys=True),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".partial")
+    save_file(tensors, unfinished, metadata)
+    unfinished.replace(path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint of ours.
+
+    Raises:
+        CheckpointError: The file is missing, not safetensors, damaged, of another format or another
+            size, or holds values that are not finite.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            f"there is no checkpoint at {path}", hint="name a file: --encoder omni:FILE.safetensors"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is not a readable safetensors file: {error}",
+            hint="fetch it again, or train one: omnidex train",
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is not an omnidex checkpoint of format {FORMAT}",
+            hint=f"its format is {metadata.get('format', 'not stated')}",
+        )
+    means = tensors.pop("means", None)
+    return Checkpoint(
+        network=_network(tensors, json.loads(metadata["config"]), path),
+        tokenizer=metadata["tokenizer"],
+        means=None if means is None else means.numpy(),
+        training=json.loads(metadata.get("training", "{}")),
+        fingerprint=_fingerprint(path),
+    )
+
+
+def _network(
+    tensors: dict[str, Tensor], config: dict[str, object], path: Path
+) -> OmniNetwork:
+    """A network holding `tensors`, in single precision."""
+    try:
+        scale = tensors.pop("text.words.scale")
+        tensors[_WORDS] = tensors.pop("text.words.int8").float() * scale[:, None]
+        network = OmniNetwork(OmniConfig.from_dict(config))
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path} doesn't fit the model it describes: {str(error)[:300]}",
+            hint="it was written by another version of omnidex, or altered",
+        ) from error
+    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if bad:
+        raise CheckpointError(
+            f"{path} holds values that are not finite, first in {bad[0]}",
+            hint="the training that wrote it diverged; use an earlier checkpoint",
+        )
+    return network.eval()
+
+
+def _fingerprint(path: Path) -> str:
+    from blake3 import blake3
+
+    digest = blake3(f"{FORMAT}/{FORWARD_VERSION}".encode())
+    digest.update_mmap(path)
+    return digest.hexdigest(16)

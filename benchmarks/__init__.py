@@ -1,0 +1,1 @@
+"""Protocols and measurements that `omnidex bench` runs. Each returns a JSON object."""

@@ -1,0 +1,1 @@
+"""Questions and answers over a collection, and how good the answers are. numpy only."""

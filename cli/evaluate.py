@@ -1,0 +1,214 @@
+"""`omnidex bench`: measurements that anybody can repeat."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from . import render
+from .errors import NOTHING_FOUND
+from .index import encoder_name
+from .options import JsonOption, ThreadsOption
+
+if TYPE_CHECKING:
+    from omni_encoder import Encoder
+
+app = typer.Typer(
+    help="Measure quality, ingest and start-up.\n\n"
+    "Example:\nomnidex bench quality manifest.jsonl --json",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+EncoderOption = Annotated[
+    str,
+    typer.Option(
+        "--encoder", metavar="NAME", help="omni, omni:FILE or open_clip:MODEL/TAG-or-FILE."
+    ),
+]
+
+_FIGURES = (
+    ("success@1", "S@1"),
+    ("success@5", "S@5"),
+    ("success@10", "S@10"),
+    ("map", "mAP"),
+    ("mrr", "MRR"),
+    ("queries", "queries"),
+    ("candidates", "of"),
+    ("chance_success@1", "chance"),
+)
+
+
+@app.command("quality")
+def quality(
+    manifest: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MANIFEST", help="A JSONL file beside its media.", show_default=False
+        ),
+    ],
+    *,
+    encoder: EncoderOption = "omni",
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            "--split",
+            metavar="FILE",
+            help="A JSON file; only the ids under `validation` are measured.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            min=1,
+            metavar="N",
+            help="At most N items of each modality.",
+            show_default=False,
+        ),
+    ] = None,
+    centre: Annotated[
+        bool, typer.Option("--centre", help="Subtract each side's mean vector first.")
+    ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache", metavar="DIR", help="Keep vectors here for the next run.", show_default=False
+        ),
+    ] = None,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how well an encoder finds what belongs together in an annotated set.
+
+    S@k is Success@k: the share of queries with a relevant item among the first k.
+    Text queries are the distinct captions; relevant is what carries the caption,
+    has the same label (within a modality) or the same pair_id (between media).
+    chance is the S@1 of a random order.
+
+    Example:
+    omnidex bench quality manifest.jsonl --split split.json
+    """
+    from omnidex_benchmarks.quality import QualityOptions, run
+
+    loaded = _load(encoder, threads)
+    with render.progress() as advance:
+        options = QualityOptions(
+            limit=limit,
+            centre=centre,
+            progress=lambda what, done, total: advance(f"Encoding {what}", done, total),
+        )
+        result = run(manifest, encoder=loaded, split=split, cache=cache, options=options)
+    directions = _mapping(result["directions"])
+    if as_json:
+        render.write_json(result)
+    else:
+        _print_directions(directions, left_out=_mapping(result.get("left_out", {})))
+    if not directions:
+        raise typer.Exit(NOTHING_FOUND)
+
+
+@app.command("ingest")
+def ingest(
+    *,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--folder",
+            metavar="DIR",
+            help="Take the images from here; without it, they are made.",
+            show_default=False,
+        ),
+    ] = None,
+    images: Annotated[int, typer.Option("--images", min=1, metavar="N", help="How many.")] = 1000,
+    turns: Annotated[
+        int, typer.Option("--turns", min=1, metavar="N", help="Into how many slices they are cut.")
+    ] = 4,
+    encoder: EncoderOption = "omni",
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how much of an encoder's own throughput indexing keeps.
+
+    The ratio is end-to-end / encoder-only throughput, measured in one run.
+    The speed-up is that of indexing the same folder again, unchanged.
+
+    Example:
+    omnidex bench ingest --images 200 --json
+    """
+    from omnidex_benchmarks.ingest import IngestBenchmark, run
+
+    loaded = _load(encoder, threads)
+    with render.progress() as advance:
+        options = IngestBenchmark(
+            images=images,
+            turns=min(turns, images),
+            folder=folder,
+            progress=lambda done, total: advance("Measuring", done, total),
+        )
+        result = run(loaded, options)
+    _print_result(result, as_json=as_json)
+
+
+@app.command("startup")
+def startup(
+    turns: Annotated[int, typer.Option("--turns", min=1, metavar="N", help="How many times.")] = 11,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what `omnidex --help` costs, against an empty Typer and Rich app.
+
+    Example:
+    omnidex bench startup --json
+    """
+    from omnidex_benchmarks.startup import run
+
+    _print_result(run(turns=turns), as_json=as_json)
+
+
+def _load(name: str, threads: int | None) -> "Encoder":
+    from omni_encoder import load_encoder
+
+    return load_encoder(encoder_name(name) or name, threads=threads)
+
+
+def _print_directions(directions: Mapping[str, object], *, left_out: Mapping[str, object]) -> None:
+    columns = [
+        render.Column("direction"),
+        *(render.Column(title, align="right") for _, title in _FIGURES),
+    ]
+    rows = [
+        [name, *(_figure(_mapping(figures).get(key)) for key, _ in _FIGURES)]
+        for name, figures in directions.items()
+    ]
+    render.table(columns, rows)
+    for name, reason in left_out.items():
+        render.note(f"{name} was not measured: {reason}")
+
+
+def _print_result(result: Mapping[str, object], *, as_json: bool) -> None:
+    if as_json:
+        render.write_json(result)
+    else:
+        render.facts(list(_flat(result)))
+
+
+def _flat(result: Mapping[str, object], prefix: str = "") -> Sequence[tuple[str, str]]:
+    """The figures of nested objects, named by their path."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in result.items():
+        if isinstance(value, dict):
+            pairs += _flat(_mapping(value), f"{prefix}{name}.")
+        elif name != "schema" and value is not None:
+            pairs.append((f"{prefix}{name}", _figure(value)))
+    return pairs
+
+
+def _figure(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    assert isinstance(value, dict)  # what the benchmarks return
+    return cast("dict[str, object]", value)

@@ -1,0 +1,303 @@
+"""Commands that look at a collection and at the installation, and `omnidex rm`."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import render
+from .errors import FAILED
+from .index import problem_json
+from .options import CollectionOption, JsonOption, collection_directory
+from .search import record_json, span_text
+
+if TYPE_CHECKING:
+    from indexer import Collection, Record
+    from omni_encoder.diagnosis import Finding
+
+_ID = re.compile(r"[0-9a-f]{4,32}(\.[a-z]+)?(\.[0-9]+)?", re.IGNORECASE)
+
+
+_ALL_KINDS = ("text", "image", "audio", "video")
+_CLIP_KINDS = ("text", "image", "video")
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A name that `--encoder` takes; `file` is given where one certain file is meant."""
+
+    name: str
+    modalities: tuple[str, ...]
+    note: str
+    file: Path | None = None
+
+    def as_json(self) -> dict[str, object]:
+        there = self.file is not None and self.file.is_file()
+        return {
+            "name": self.name,
+            "modalities": list(self.modalities),
+            "note": self.note,
+            "file": None if self.file is None else str(self.file),
+            "bytes": self.file.stat().st_size if self.file is not None and there else None,
+            "available": None if self.file is None else there,
+        }
+
+
+def status(
+    problems: Annotated[
+        bool, typer.Option("--problems", help="List the files that could not be indexed, and why.")
+    ] = False,
+    as_json: JsonOption = False,
+    collection: CollectionOption = None,
+) -> None:
+    """Say what a collection holds, and which files could not be indexed.
+
+    Example:
+    omnidex status --problems
+    """
+    from indexer import Collection
+
+    with Collection.open(collection_directory(collection)) as opened:
+        found = opened.problems()
+        if as_json:
+            document = _status_json(opened) | {"problem_count": len(found)}
+            listed = {"problems": list(map(problem_json, found))} if problems else {}
+            render.write_json(document | listed)
+        elif problems:
+            columns = (
+                render.Column("reason"),
+                render.Column("path", overflow="fold"),
+                render.Column("what", overflow="ellipsis"),
+            )
+            rows = [[p.reason, render.short_path(p.path), p.message] for p in found]
+            render.table(columns, rows)
+            if not found:
+                render.note("No problems.")
+        else:
+            render.facts(_status_facts(opened, problems=len(found)))
+
+
+def show(
+    id: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="An id, or its first digits.", show_default=False),
+    ],
+    as_json: JsonOption = False,
+    collection: CollectionOption = None,
+) -> None:
+    """Print everything that is known of one item.
+
+    Example:
+    omnidex show 3f2a9c01be
+    """
+    from indexer import Collection
+
+    with Collection.open(collection_directory(collection)) as opened:
+        record = opened.get(id)
+    if as_json:
+        item = record_json(record) | {"bytes": record.bytes, "mtime": record.mtime}
+        render.write_json({"schema": render.SCHEMA, "item": item})
+    else:
+        render.facts(_record_facts(record))
+
+
+def rm(
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH-or-ID", help="Files, folders, or ids of items.", show_default=False
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    as_json: JsonOption = False,
+    collection: CollectionOption = None,
+) -> None:
+    """Remove files from the collection. The files themselves stay where they are.
+
+    Asks first when there is somebody to ask.
+    Indexing their folder again brings them back.
+
+    Example:
+    omnidex rm ~/Pictures/old 3f2a9c01be -y
+    """
+    from indexer import Collection
+
+    with Collection.open(collection_directory(collection)) as opened:
+        names = ", ".join(targets[:3]) + (", ..." if len(targets) > 3 else "")
+        question = f"Remove {names} from {opened.directory}? The files stay."
+        if not yes and render.may_ask() and not render.confirm(question):
+            render.note("Nothing was removed.")
+            raise typer.Exit(FAILED)
+        removal = opened.remove([_target(target) for target in targets])
+        directory = opened.directory
+    if as_json:
+        render.write_json(
+            {
+                "schema": render.SCHEMA,
+                "collection": str(directory),
+                "paths": [str(path) for path in removal.paths],
+                "items_removed": removal.items,
+            }
+        )
+        return
+    render.write(
+        f"Removed {removal.items} items of {len(removal.paths)} files from the collection; "
+        "the files themselves stay.\n"
+    )
+
+
+def models(
+    open_clip: Annotated[
+        bool,
+        typer.Option("--open-clip", help="List open_clip's pretrained models too; takes seconds."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the encoders that `--encoder` takes.
+
+    Example:
+    omnidex models --open-clip
+    """
+    from omni_encoder.registry import shipped_checkpoint
+
+    shipped = shipped_checkpoint()
+    listed = [
+        _Model("omni", _ALL_KINDS, "the default", shipped),
+        _Model("omni:FILE", _ALL_KINDS, "a checkpoint that `omnidex train` wrote"),
+        _Model("open_clip:MODEL/FILE", _CLIP_KINDS, "a .safetensors, .pt or .bin file"),
+        _Model("open_clip:MODEL/TAG", _CLIP_KINDS, "listed by: omnidex models --open-clip"),
+    ]
+    if open_clip:
+        from omni_encoder.clip_loading import list_pretrained
+
+        listed[-1:] = [
+            _Model(f"open_clip:{model}/{tag}", _CLIP_KINDS, "downloaded at first use")
+            for model, tag in list_pretrained()
+        ]
+    if as_json:
+        documents = [model.as_json() for model in listed]
+        render.write_json({"schema": render.SCHEMA, "models": documents})
+        return
+    columns = (
+        render.Column("name"),
+        render.Column("encodes", overflow="fold"),
+        render.Column("what", overflow="ellipsis"),
+    )
+    render.table(columns, [[m.name, ", ".join(m.modalities), m.note] for m in listed])
+    if not shipped.is_file():
+        render.note(f"The shipped checkpoint is missing: {shipped}")
+
+
+def doctor(
+    as_json: JsonOption = False,
+    collection: CollectionOption = None,
+) -> None:
+    """Check the installation, the shipped checkpoint and the collection.
+
+    Exits with 2 when something is broken. Needs no network.
+
+    Example:
+    omnidex doctor
+    """
+    from omni_encoder.diagnosis import State, diagnose, package_versions
+
+    findings = [*diagnose(), _collection_health(collection_directory(collection))]
+    if as_json:
+        render.write_json(
+            {
+                "schema": render.SCHEMA,
+                "versions": package_versions(),
+                "findings": [
+                    {"name": f.name, "state": str(f.state), "detail": f.detail} for f in findings
+                ],
+            }
+        )
+    else:
+        columns = (
+            render.Column("state"),
+            render.Column("what"),
+            render.Column("seen", overflow="fold"),
+        )
+        render.table(columns, [[str(f.state), f.name, f.detail] for f in findings])
+    if any(finding.state is State.FAILURE for finding in findings):
+        raise typer.Exit(FAILED)
+
+
+def _status_json(collection: "Collection") -> dict[str, object]:
+    spec = collection.spec
+    return {
+        "schema": render.SCHEMA,
+        "collection": str(collection.directory),
+        "encoder": {
+            "name": spec.name,
+            "fingerprint": spec.fingerprint,
+            "dim": spec.dim,
+            "modalities": [str(modality) for modality in spec.modalities],
+        },
+        "items": {str(modality): count for modality, count in collection.counts().items()},
+        "bytes": _bytes_under(collection.directory),
+    }
+
+
+def _status_facts(collection: "Collection", *, problems: int) -> Sequence[tuple[str, str]]:
+    spec = collection.spec
+    counts = collection.counts()
+    return [
+        ("collection", str(collection.directory)),
+        ("encoder", f"{spec.name} ({spec.fingerprint[:12]}, {spec.dim} dimensions)"),
+        ("items", str(sum(counts.values()))),
+        *((str(modality), str(count)) for modality, count in counts.items()),
+        ("size", render.size(_bytes_under(collection.directory))),
+        ("problems", f"{problems}, listed by: omnidex status --problems" if problems else "none"),
+    ]
+
+
+def _record_facts(record: "Record") -> Sequence[tuple[str, str]]:
+    shape = f"{record.width} x {record.height}" if record.width and record.height else ""
+    return [
+        ("id", record.id),
+        ("kind", str(record.modality)),
+        *(("path", str(path)) for path in record.paths),
+        ("part", str(record.part) if record.part else ""),
+        ("at", span_text(record.span)),
+        ("type", record.mime),
+        ("title", record.title or ""),
+        ("caption", record.caption or ""),
+        ("text", render.one_line(record.text or "")),
+        ("pixels", shape),
+        ("duration", render.clock(record.duration) if record.duration else ""),
+        ("size", render.size(record.bytes) if record.bytes else ""),
+    ]
+
+
+def _target(text: str) -> Path | str:
+    """What a name on the command line stands for: an id only if no such file is there."""
+    if _ID.fullmatch(text) and not os.path.lexists(text):
+        return text
+    return Path(text)
+
+
+def _bytes_under(directory: Path) -> int:
+    return sum(path.lstat().st_size for path in directory.rglob("*") if path.is_file())
+
+
+def _collection_health(directory: Path) -> "Finding":
+    """Whether the collection opens, can be counted, and fits its encoder's shipped weights."""
+    from indexer import Collection
+    from indexer.manifest import MANIFEST_NAME
+    from omni_encoder import OmniError
+    from omni_encoder.diagnosis import Finding, State
+
+    name = "collection"
+    if not (directory / MANIFEST_NAME).exists():
+        return Finding(name, State.OK, f"none in {directory} yet: omnidex index PATH makes it")
+    try:
+        with Collection.open(directory) as opened:
+            items, problems = sum(opened.counts().values()), len(opened.problems())
+            return Finding(name, State.OK, f"{directory}: {items} items, {problems} problems")
+    except OmniError as error:
+        return Finding(name, State.FAILURE, f"{error.message} {error.hint}".strip())

@@ -1,0 +1,271 @@
+"""`omnidex search`: ask with words, files or known items, get what is nearest."""
+
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import render
+from .errors import NOTHING_FOUND, UsageProblem
+from .options import CollectionOption, JsonOption, collection_directory
+
+if TYPE_CHECKING:
+    from indexer import Record
+    from omni_encoder import Modality, Span
+    from retrieval import Hit, Query, Term
+
+_COLUMNS = (
+    render.Column("#", align="right"),
+    render.Column("score", align="right"),
+    render.Column("kind"),
+    render.Column("path", overflow="fold"),
+    render.Column("at"),
+    render.Column("what", overflow="ellipsis"),
+    render.Column("id", optional=True),
+)
+_SNIPPET_CHARACTERS = 120
+_KINDS = ("text", "image", "audio", "video")
+
+
+def search(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="QUERY",
+            help="Words to search for, joined to one text; - reads them from stdin.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", metavar="TEXT", help="A text to search for.", show_default=False),
+    ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option("--image", metavar="FILE", help="An image file.", show_default=False),
+    ] = None,
+    audio: Annotated[
+        list[Path] | None,
+        typer.Option("--audio", metavar="FILE", help="An audio file.", show_default=False),
+    ] = None,
+    video: Annotated[
+        list[Path] | None,
+        typer.Option("--video", metavar="FILE", help="A video file.", show_default=False),
+    ] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option("--like", metavar="ID", help="An item of the collection.", show_default=False),
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to",
+            metavar="KINDS",
+            help="What to find: any of text, image, audio, video, with commas between.",
+            show_default=False,
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many hits.")] = 10,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where",
+            metavar="SQL",
+            help="Only items that fulfil this, such as width > 1000.",
+            show_default=False,
+        ),
+    ] = None,
+    paths_only: Annotated[
+        bool, typer.Option("--paths", "-l", help="Print only the paths, one a line.")
+    ] = False,
+    null: Annotated[
+        bool, typer.Option("-0", help="Print only the paths, each ended by a NUL byte.")
+    ] = False,
+    all_parts: Annotated[
+        bool,
+        typer.Option("--all-parts", help="Give every part of a file, not only its best."),
+    ] = False,
+    as_json: JsonOption = False,
+    collection: CollectionOption = None,
+) -> None:
+    """Print what is nearest to a query of words, files or items, best first.
+
+    Parts may be repeated and combined; they are searched for together.
+    Scores compare the hits of one query; they are no percentages.
+    Exits with 1 when nothing is found.
+
+    Example:
+    omnidex search a dog on a beach --to image,video -k 20
+    omnidex search --image cat.jpg --text "at night" --where "width >= 1024"
+    omnidex search --audio bark.wav -0 | xargs -0 ls -l
+    """
+    if as_json and (paths_only or null):
+        raise UsageProblem("--json and --paths can't be combined", hint="--json holds the paths")
+    texts = _texts(words or [], text or [])
+    files = {"image": image or [], "audio": audio or [], "video": video or []}
+    if not texts and not any(files.values()) and not like:
+        raise UsageProblem(
+            "there is nothing to search for",
+            hint='give words or a file: omnidex search "a dog", omnidex search --image dog.jpg',
+        )
+    kinds = _kinds(to or [])
+    directory = collection_directory(collection)
+
+    from omni_encoder import Modality
+    from retrieval import Query, Retriever, Term
+
+    query = Query(
+        terms=(
+            *map(Term.text, texts),
+            *(_file_term(Modality(kind), file) for kind in files for file in files[kind]),
+            *map(Term.like, like or []),
+        ),
+        modalities=tuple(map(Modality, kinds)) or None,
+        k=k,
+        where=where,
+        all_parts=all_parts,
+    )
+    with Retriever.open(directory) as retriever:
+        hits = retriever.search(query)
+    if as_json:
+        render.write_json(
+            {
+                "schema": render.SCHEMA,
+                "query": _query_json(query),
+                "hits": list(map(hit_json, hits)),
+            }
+        )
+    elif paths_only or null:
+        _write_paths(hits, end="\0" if null else "\n")
+    else:
+        render.table(_COLUMNS, [_row(hit) for hit in hits])
+    if not hits:
+        if not as_json:
+            render.note("Nothing found.")
+        raise typer.Exit(NOTHING_FOUND)
+
+
+def hit_json(hit: "Hit") -> dict[str, object]:
+    """One hit as it stands in JSON."""
+    return {"rank": hit.rank, "score": hit.score} | record_json(hit.record)
+
+
+def record_json(record: "Record") -> dict[str, object]:
+    """What is known of an item, as it stands in JSON."""
+    span = record.span
+    return {
+        "id": record.id,
+        "path": str(record.paths[0]) if record.paths else None,
+        "paths": [str(path) for path in record.paths],
+        "modality": str(record.modality),
+        "span": None if span is None else {"start_s": span.start, "end_s": span.end},
+        "mime": record.mime,
+        "title": record.title,
+        "caption": record.caption,
+        "text": record.text,
+        "width": record.width,
+        "height": record.height,
+        "duration_s": record.duration,
+    }
+
+
+def span_text(span: "Span | None") -> str:
+    """A span as `m:ss-m:ss`, or nothing."""
+    return "" if span is None else f"{render.clock(span.start)}-{render.clock(span.end)}"
+
+
+def _kinds(given: Sequence[str]) -> list[str]:
+    """The kinds of media in `--to`, which takes commas and may be repeated."""
+    kinds = [kind.strip().lower() for value in given for kind in value.split(",")]
+    kinds = list(dict.fromkeys(kind for kind in kinds if kind))
+    for kind in kinds:
+        if kind not in _KINDS:
+            close = get_close_matches(kind, _KINDS, n=1)
+            raise UsageProblem(
+                f"--to doesn't know {kind!r}",
+                hint=f"did you mean {close[0]}?" if close else f"use any of {', '.join(_KINDS)}",
+            )
+    if given and not kinds:
+        raise UsageProblem("--to is empty", hint=f"use any of {', '.join(_KINDS)}")
+    return kinds
+
+
+def _texts(words: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """The texts of a query; `-` stands for what stdin holds."""
+    found = [*([" ".join(words)] if words else []), *texts]
+    if len(words) == 1 and words[0] != "-" and Path(words[0]).is_file():
+        render.note(f"Searching for these words; to search by the file: --image {words[0]}")
+    read = [sys.stdin.read().strip() if text == "-" else text.strip() for text in found]
+    if found.count("-") > 1:
+        raise UsageProblem("stdin can be read only once", hint="use - for one part of the query")
+    if not all(read):
+        raise UsageProblem("a part of the query is an empty text", hint="leave it out")
+    return read
+
+
+def _file_term(modality: "Modality", path: Path) -> "Term":
+    """A term for a file, checked as far as that goes without opening it."""
+    from omni_encoder.media import guess_modality
+
+    from omni_encoder import Modality, QueryError
+    from retrieval import Term
+
+    if not path.is_file():
+        raise QueryError(
+            f"there is no file {path}" if not path.is_dir() else f"{path} is a folder, not a file",
+            hint=f"--{modality} takes one {modality} file",
+        )
+    kind = guess_modality(path)
+    animation = path.suffix.lower() == ".gif" and modality in (Modality.IMAGE, Modality.VIDEO)
+    if kind is not None and kind is not modality and not animation:
+        raise QueryError(
+            f"{path} holds {kind}, and --{modality} takes {modality} files",
+            hint=f"omnidex search --{kind} {path}"
+            if kind is not Modality.TEXT
+            else f"omnidex search - < {path}",
+        )
+    return Term.file(modality, path)
+
+
+def _query_json(query: "Query") -> dict[str, object]:
+    return {
+        "terms": [_term_json(term) for term in query.terms],
+        "to": None if query.modalities is None else [str(kind) for kind in query.modalities],
+        "k": query.k,
+        "where": query.where,
+        "all_parts": query.all_parts,
+    }
+
+
+def _term_json(term: "Term") -> dict[str, object]:
+    if term.modality is None:
+        return {"like": term.content}
+    kind = str(term.modality)
+    if isinstance(term.content, str):
+        return {"modality": kind, "text": term.content}
+    return {"modality": kind, "file": str(term.content)}
+
+
+def _write_paths(hits: Sequence["Hit"], *, end: str) -> None:
+    """Write the path of each hit, each path once."""
+    paths = dict.fromkeys(str(path) for hit in hits for path in hit.record.paths[:1])
+    for path in paths:
+        render.write(path + end)
+
+
+def _row(hit: "Hit") -> list[str]:
+    record = hit.record
+    what = " - ".join(part for part in (record.title, record.caption, record.text) if part)
+    return [
+        str(hit.rank),
+        f"{hit.score:.3f}",
+        str(record.modality),
+        render.short_path(record.paths[0]) if record.paths else "",
+        span_text(record.span),
+        render.one_line(what)[:_SNIPPET_CHARACTERS],
+        record.short_id,
+    ]

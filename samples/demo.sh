@@ -5,7 +5,12 @@ cd "$(dirname "$0")/.."
 export OMNIDEX_COLLECTION="${OMNIDEX_COLLECTION:-build/demo}"
 
 show() {
-    printf '\n$ %s\n' "$(printf '%q ' "$@" | sed "s/\\\\ / /g")"
+    local word line='$'
+    for word in "$@"; do
+        [[ "$word" == *" "* ]] && word="\"$word\""
+        line+=" $word"
+    done
+    printf '\n%s\n' "$line"
     "$@"
 }
 say() {

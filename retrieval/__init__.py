@@ -1,1 +1,6 @@
 """Questions and answers over a collection, and how good the answers are. numpy only."""
+
+from .query import Hit, Query, Term
+from .retriever import Retriever
+
+__all__ = ["Hit", "Query", "Retriever", "Term"]

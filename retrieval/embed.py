@@ -35,6 +35,14 @@ class EmbeddedFiles:
     failures: tuple[Failure, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddedFile:
+    """The unit vector of one file, and the modality that it was decoded as."""
+
+    modality: Modality
+    vector: Float32[np.ndarray, " dim"]
+
+
 class _Sums:
     """Adds up the vectors of each file's parts, a batch of parts at a time."""
 
@@ -100,17 +108,23 @@ def embed_files(
     return EmbeddedFiles(unit(sums.totals), tuple(failures[i] for i in sorted(failures)))
 
 
-def embed_file(path: Path, encoder: Encoder) -> Float32[np.ndarray, " dim"]:
-    """The unit vector of one media file.
+def embed_file(path: Path, encoder: Encoder) -> EmbeddedFile:
+    """The unit vector of one media file, and what the file turned out to be.
 
     Raises:
         MediaError: The file can't be decoded.
         EncoderError: The file is of a modality that the encoder doesn't know.
     """
-    embedded = embed_files([path], encoder)
-    for failure in embedded.failures:
-        raise MediaError(failure.message, reason=failure.reason)
-    return embedded.vectors[0]
+    from omni_encoder.media import open_media
+
+    info, items = open_media(path, encoder.spec.layout)
+    sums = _Sums(encoder, files=1, batch_items=BATCH_ITEMS)
+    for item in items:
+        sums.add(0, item)
+    sums.flush()
+    if not sums.parts[0]:
+        raise MediaError(f"{path} holds nothing", reason="empty")
+    return EmbeddedFile(info.modality, unit(sums.totals)[0])
 
 
 def embed_texts(

@@ -1,0 +1,202 @@
+"""What indexing costs beyond encoding, and what indexing again costs when nothing has changed.
+
+Question: how much of an encoder's own throughput does the whole path from files to a committed
+collection keep? The images are cut into equal turns. In each turn one slice is indexed from its
+files, and the same slice, decoded beforehand, is only encoded, with the same batches; which comes
+first changes from turn to turn, so load on the machine hits both alike. One small slice warms both
+up. Then the whole folder is indexed again, unchanged.
+
+Reading. `ratio` is end-to-end / encoder-only throughput, at most about 1; `second_run.speed_up` is
+the first run's time over the second's, both without starting a process. Without a folder of one's
+own the images are JPEGs of 640 x 480 at about 70 KB, made from a seed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from indexer import Collection, IngestOptions, ingest
+from omni_encoder import Encoder, MediaItem, Modality, OmniError
+from omni_encoder.media import guess_modality, open_media
+from omni_encoder.synthetic import write_photos
+
+from .timing import machine, seconds, spread
+
+TARGET_RATIO = 0.8
+TARGET_SPEED_UP = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class IngestBenchmark:
+    """What to measure.
+
+    Attributes:
+        images: How many images.
+        turns: Into how many slices they are cut.
+        repeats: How often the unchanged folder is indexed again.
+        folder: A folder whose images are used (copied by links, in order of name) instead of made
+            ones.
+        seed: Of the made images.
+        ingest: How to index; `batch_items` is the encoder's batch on both sides.
+        progress: Called with turns done and turns in all.
+    """
+
+    images: int = 1000
+    turns: int = 4
+    repeats: int = 3
+    folder: Path | None = None
+    seed: int = 0
+    ingest: IngestOptions = field(default_factory=IngestOptions)
+    progress: Callable[[int, int], None] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("images", "turns", "repeats"):
+            value: int = getattr(self, name)
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.turns > self.images:
+            raise ValueError(f"turns must be at most images, got {self.turns} > {self.images}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    encoder_s: float
+    end_to_end_s: float
+    images: int
+
+
+def run(encoder: Encoder, options: IngestBenchmark | None = None) -> dict[str, object]:
+    """Measure ingest with an encoder that knows images.
+
+    Returns:
+        A JSON object; `ratio` and `second_run` are the figures.
+
+    Raises:
+        OmniError: The folder holds too few images, or one of them can't be indexed.
+    """
+    options = options or IngestBenchmark()
+    with TemporaryDirectory() as scratch:
+        root = Path(scratch) / "images"
+        slices = _slices(root, options)
+        warm_up = _warm_up_slice(Path(scratch) / "warm-up", slices[0])
+        with Collection.create(
+            Path(scratch) / "warm-up-collection", encoder.spec, means=encoder.means
+        ) as collection:
+            _turn(warm_up, encoder, collection, options.ingest, encoder_first=True)
+        turns: list[_Turn] = []
+        with Collection.create(
+            Path(scratch) / "collection", encoder.spec, means=encoder.means
+        ) as collection:
+            for number, part in enumerate(slices):
+                first = number % 2 == 0
+                turns.append(_turn(part, encoder, collection, options.ingest, encoder_first=first))
+                if options.progress is not None:
+                    options.progress(number + 1, len(slices))
+            again = [_again(root, encoder, collection, options) for _ in range(options.repeats)]
+    return _result(encoder, options, turns, again)
+
+
+def _result(
+    encoder: Encoder, options: IngestBenchmark, turns: Sequence[_Turn], again: Sequence[float]
+) -> dict[str, object]:
+    encoder_s = sum(turn.encoder_s for turn in turns)
+    end_to_end_s = sum(turn.end_to_end_s for turn in turns)
+    second = spread(again)
+    return {
+        "schema": 1,
+        "encoder": {"name": encoder.spec.name, "fingerprint": encoder.spec.fingerprint},
+        "ratio": encoder_s / end_to_end_s,
+        "target_ratio": TARGET_RATIO,
+        "ratios": spread([turn.encoder_s / turn.end_to_end_s for turn in turns]),
+        "images": sum(turn.images for turn in turns),
+        "made": options.folder is None,
+        "images_per_s": {
+            "encoder_only": options.images / encoder_s,
+            "end_to_end": options.images / end_to_end_s,
+        },
+        "second_run": {
+            "first_s": end_to_end_s,
+            "seconds": second,
+            "speed_up": end_to_end_s / second["median"],
+            "target_speed_up": TARGET_SPEED_UP,
+        },
+        "settings": {
+            "turns": options.turns,
+            "seed": options.seed,
+            "batch_items": options.ingest.batch_items,
+            "decode_threads": options.ingest.decode_threads,
+        },
+        "machine": machine("omnidex", "torch", "lancedb", "pillow", "numpy"),
+    }
+
+
+def _slices(root: Path, options: IngestBenchmark) -> list[Path]:
+    """Folders under `root` with the images, as equal in number as can be."""
+    if options.folder is None:
+        paths = write_photos(root.parent / "made", options.images, seed=options.seed)
+    else:
+        found = sorted(path for path in options.folder.rglob("*") if path.is_file())
+        paths = [path for path in found if guess_modality(path) is Modality.IMAGE]
+        if len(paths) < options.images:
+            raise OmniError(
+                f"{options.folder} holds {len(paths)} images, {options.images} are wanted",
+                hint="ask for fewer images, or leave the folder out to have them made",
+            )
+    folders = [root / f"slice{number}" for number in range(options.turns)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    for number, path in enumerate(paths[: options.images]):
+        target = folders[number * options.turns // options.images]
+        (target / f"{number:06d}{path.suffix}").write_bytes(path.read_bytes())
+    return folders
+
+
+def _warm_up_slice(folder: Path, like: Path) -> Path:
+    folder.mkdir()
+    for path in sorted(like.iterdir())[:32]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def _turn(
+    folder: Path,
+    encoder: Encoder,
+    collection: Collection,
+    options: IngestOptions,
+    *,
+    encoder_first: bool,
+) -> _Turn:
+    items = [
+        item
+        for path in sorted(folder.iterdir())
+        for item in open_media(path, encoder.spec.layout)[1]
+    ]
+    encode = lambda: _encode(encoder, items, batch_items=options.batch_items)  # noqa: E731
+    index = lambda: _index(folder, encoder, collection, options, images=len(items))  # noqa: E731
+    if encoder_first:
+        encoder_s, end_to_end_s = seconds(encode), seconds(index)
+    else:
+        end_to_end_s, encoder_s = seconds(index), seconds(encode)
+    return _Turn(encoder_s, end_to_end_s, len(items))
+
+
+def _encode(encoder: Encoder, items: Sequence[MediaItem], *, batch_items: int) -> None:
+    for start in range(0, len(items), batch_items):
+        encoder.encode(items[start : start + batch_items])
+
+
+def _index(
+    root: Path, encoder: Encoder, collection: Collection, options: IngestOptions, *, images: int
+) -> None:
+    report = ingest([root], collection, encoder, options=options, progress=None)
+    if report.items != images:
+        problem = f", such as {report.problems[0].message}" if report.problems else ""
+        raise OmniError(
+            f"{report.items} of {images} images were indexed{problem}",
+            hint="the images must be readable and all different",
+        )
+
+
+def _again(root: Path, encoder: Encoder, collection: Collection, options: IngestBenchmark) -> float:
+    return seconds(lambda: _index(root, encoder, collection, options.ingest, images=0))

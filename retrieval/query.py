@@ -1,0 +1,94 @@
+"""What is asked of a collection, and what comes back."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer import Record
+from omni_encoder import Modality, QueryError
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One thing that hits should be like. Make it with `text`, `file` or `like`.
+
+    Attributes:
+        modality: What the term is; None for an item of the collection, which knows it itself.
+        content: A text, the path of a media file, or the id of an item.
+        weight: How much it counts beside other terms, not 0; below 0 it pushes hits away.
+    """
+
+    modality: Modality | None
+    content: str | Path
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.weight) or self.weight == 0:
+            raise ValueError(f"a weight must be finite and not 0, got {self.weight}")
+        if isinstance(self.content, str) and not self.content.strip():
+            raise QueryError("a query term is blank", hint="say what to search for")
+
+    @classmethod
+    def text(cls, text: str, *, weight: float = 1.0) -> "Term":
+        """What a text says."""
+        return cls(Modality.TEXT, text, weight)
+
+    @classmethod
+    def file(cls, modality: Modality, path: Path, *, weight: float = 1.0) -> "Term":
+        """What a media file shows; it need not be in the collection.
+
+        Raises:
+            ValueError: `modality` is text, whose terms are made by `text`.
+        """
+        if modality is Modality.TEXT:
+            raise ValueError("a file term is an image, audio or video; use Term.text for text")
+        return cls(modality, path, weight)
+
+    @classmethod
+    def like(cls, id: str, *, weight: float = 1.0) -> "Term":
+        """An item of the collection, by its id or a unique beginning of it."""
+        return cls(None, id, weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question to a collection.
+
+    Attributes:
+        terms: What hits should be like, at least one; several are mixed by their weights.
+        modalities: What may be found; None for everything.
+        k: How many hits are wanted, at least 1.
+        where: A filter over what is known of the items, applied before the search.
+        all_parts: Whether a file may be found several times, by different parts; otherwise it
+            comes once, with its best part.
+    """
+
+    terms: tuple[Term, ...]
+    modalities: tuple[Modality, ...] | None = None
+    k: int = 10
+    where: str | None = None
+    all_parts: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.terms:
+            raise QueryError("a query needs at least one term", hint='such as: "a dog on a beach"')
+        if self.modalities is not None and not self.modalities:
+            raise ValueError("modalities must be None or name at least one")
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1, got {self.k}")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer.
+
+    Attributes:
+        rank: From 1, best first.
+        score: The cosine of query and item, each less the mean of its modality, in [-1, 1]. It
+            orders the hits of one query; it is no probability and no percentage.
+        record: The item.
+    """
+
+    rank: int
+    score: float
+    record: Record

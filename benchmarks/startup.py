@@ -6,15 +6,12 @@ median over turns of omnidex / empty; milliseconds depend on the machine.
 """
 
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from omni_encoder import OmniError
-
-from .timing import machine, seconds, spread
+from .timing import installed_command, machine, seconds, spread, start
 
 TARGET_RATIO = 1.5
 
@@ -49,7 +46,7 @@ def run(*, turns: int = 11, command: Sequence[str] | None = None) -> dict[str, o
     """
     if turns < 1:
         raise ValueError(f"turns must be at least 1, got {turns}")
-    ours = list(command) if command is not None else _installed()
+    ours = list(command) if command is not None else installed_command()
     with TemporaryDirectory() as folder:
         script = Path(folder) / "empty.py"
         script.write_text(EMPTY_APP, encoding="utf-8")
@@ -68,27 +65,6 @@ def run(*, turns: int = 11, command: Sequence[str] | None = None) -> dict[str, o
     }
 
 
-def _installed() -> list[str]:
-    script = Path(sys.executable).parent / "omnidex"
-    if not script.is_file():
-        raise OmniError(
-            f"no omnidex is installed beside {sys.executable}",
-            hint="install the project in this environment: pip install -e .",
-        )
-    return [sys.executable, str(script)]
-
-
 def _help(command: Sequence[str]) -> float:
     """Seconds of one whole process."""
-
-    def start() -> None:
-        # The command is our own script or what the caller named; no shell is involved.
-        done = subprocess.run([*command, "--help"], capture_output=True, check=False)  # noqa: S603
-        if done.returncode:
-            error = done.stderr.decode(errors="replace").strip().splitlines()
-            raise OmniError(
-                f"{' '.join(command)} --help failed with status {done.returncode}",
-                hint=error[-1] if error else "",
-            )
-
-    return seconds(start)
+    return seconds(lambda: start([*command, "--help"]))

@@ -1,11 +1,16 @@
-"""Seconds, their spread, and what they were measured on."""
+"""Seconds, their spread, what they were measured on, and commands to measure."""
 
 import os
 import platform
 import statistics
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from time import perf_counter
+
+from omni_encoder import OmniError
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -36,6 +41,37 @@ def machine(*packages: str) -> dict[str, object]:
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "versions": {name: _version(name) for name in packages},
     }
+
+
+def installed_command() -> list[str]:
+    """What starts the `omnidex` that is installed beside this Python.
+
+    Raises:
+        OmniError: There is none.
+    """
+    script = Path(sys.executable).parent / "omnidex"
+    if not script.is_file():
+        raise OmniError(
+            f"no omnidex is installed beside {sys.executable}",
+            hint="install the project in this environment: pip install -e .",
+        )
+    return [sys.executable, str(script)]
+
+
+def start(command: Sequence[str]) -> None:
+    """Run a command to its end, with its output dropped.
+
+    Raises:
+        OmniError: It fails; the hint is the last line that it wrote to stderr.
+    """
+    # What is started is a script of ours or what the caller named; no shell is involved.
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
+    if done.returncode:
+        error = done.stderr.decode(errors="replace").strip().splitlines()
+        raise OmniError(
+            f"{' '.join(command)} failed with status {done.returncode}",
+            hint=error[-1] if error else "",
+        )
 
 
 def _version(package: str) -> str | None:

@@ -22,7 +22,7 @@ from omni_encoder import Encoder, MediaItem, Modality, OmniError
 from omni_encoder.media import guess_modality, open_media
 from omni_encoder.synthetic import write_photos
 
-from .timing import installed_command, machine, seconds, spread, start
+from .timing import installed_command, machine, run_command, seconds, spread
 
 TARGET_RATIO = 0.8
 TARGET_SPEED_UP = 50.0
@@ -97,7 +97,7 @@ def run(encoder: Encoder, options: IngestBenchmark | None = None) -> dict[str, o
                     options.progress(number + 1, len(slices))
             again = [_again(root, encoder, collection, options) for _ in range(options.repeats)]
         command = [*installed_command(), "index", str(root), "-c", str(collection.directory)]
-        commands = [seconds(lambda: start(command)) for _ in range(options.repeats)]
+        commands = [seconds(lambda: run_command(command)) for _ in range(options.repeats)]
     return _result(encoder, options, turns, again=again, commands=commands)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .timing import installed_command, machine, seconds, spread, start
+from .timing import installed_command, machine, run_command, seconds, spread
 
 TARGET_RATIO = 1.5
 
@@ -67,4 +67,4 @@ def run(*, turns: int = 11, command: Sequence[str] | None = None) -> dict[str, o
 
 def _help(command: Sequence[str]) -> float:
     """Seconds of one whole process."""
-    return seconds(lambda: start([*command, "--help"]))
+    return seconds(lambda: run_command([*command, "--help"]))

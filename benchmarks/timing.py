@@ -58,7 +58,7 @@ def installed_command() -> list[str]:
     return [sys.executable, str(script)]
 
 
-def start(command: Sequence[str]) -> None:
+def run_command(command: Sequence[str]) -> None:
     """Run a command to its end, with its output dropped.
 
     Raises:

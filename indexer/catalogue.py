@@ -1,0 +1,346 @@
+"""The catalogue: which paths hold which content. SQLite; rebuilt from Lance and the disk if lost.
+
+Paths are kept as the bytes that the file system uses, so a name that isn't valid UTF-8 is as good
+as any. The catalogue is never ahead of the vectors: a content is entered after its rows are in.
+"""
+
+import os
+import sqlite3
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from omni_encoder import CollectionError, Modality
+
+from .types import Problem
+
+CATALOGUE_NAME = "catalogue.sqlite"
+SCHEMA_VERSION = 1
+UNSETTLED = -1
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE files (
+    path BLOB PRIMARY KEY,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
+    sidecar_size INTEGER NOT NULL, sidecar_mtime_ns INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('ok', 'failed')),
+    content TEXT, modality TEXT, reason TEXT, message TEXT,
+    CHECK ((state = 'ok') = (content IS NOT NULL AND modality IS NOT NULL)),
+    CHECK ((state = 'failed') = (reason IS NOT NULL AND message IS NOT NULL))
+) WITHOUT ROWID;
+CREATE INDEX files_by_content ON files (content, modality);
+CREATE TABLE contents (
+    content TEXT NOT NULL, modality TEXT NOT NULL,
+    parts INTEGER NOT NULL, partial INTEGER NOT NULL,
+    PRIMARY KEY (content, modality)
+) WITHOUT ROWID;
+CREATE TABLE suspects (
+    content TEXT NOT NULL, modality TEXT NOT NULL, PRIMARY KEY (content, modality)
+) WITHOUT ROWID;
+"""
+
+_SUSPECT = "INSERT OR IGNORE INTO suspects SELECT content, modality FROM files WHERE state = 'ok'"
+
+# Of an item's paths; the same for every item of a content.
+_LOCATIONS = "SELECT path, size, mtime_ns FROM files WHERE content = ? AND modality = ?"
+
+
+class ContentKey(NamedTuple):
+    """What a file holds: the digest of its bytes, and what they were read as."""
+
+    content: str
+    modality: Modality
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What is compared to see whether a file has changed; -1 stands for a sidecar that isn't there.
+
+    The inode `UNSETTLED` matches no file: it makes sure that a file is looked at again.
+    """
+
+    size: int
+    mtime_ns: int
+    inode: int
+    sidecar_size: int = -1
+    sidecar_mtime_ns: int = -1
+
+    @property
+    def sidecar(self) -> tuple[int, int]:
+        """What tells whether the sidecar has changed."""
+        return self.sidecar_size, self.sidecar_mtime_ns
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """What the catalogue knows of one path: a content, or why there is none."""
+
+    path: bytes
+    stamp: FileStamp
+    key: ContentKey | None = None
+    reason: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRow:
+    """A content whose rows are all in the table."""
+
+    key: ContentKey
+    parts: int
+    partial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One of the files that hold a content."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+
+
+class Catalogue:
+    """The catalogue of a collection. Only a holder of the writer's lock may call what writes."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    def open_to_read(cls, directory: Path) -> "Catalogue":
+        """Open it for reading; if there is none, an empty one stands in.
+
+        Raises:
+            CollectionError: It is damaged.
+        """
+        path = directory / CATALOGUE_NAME
+        if not path.exists():
+            return cls._prepare(sqlite3.connect(":memory:", isolation_level=None), path)
+        # Write-ahead logging wants to write beside the file, unless told that nothing changes.
+        mode = "mode=ro" if os.access(directory, os.W_OK) else "immutable=1"
+        uri = f"{path.absolute().as_uri()}?{mode}"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
+        return cls._prepare(connection, path)
+
+    @classmethod
+    def open_to_write(cls, directory: Path) -> "Catalogue":
+        """Open it for writing, and make it if there is none; a new one isn't clean.
+
+        Raises:
+            CollectionError: It is damaged.
+        """
+        path = directory / CATALOGUE_NAME
+        return cls._prepare(sqlite3.connect(path, isolation_level=None, timeout=30), path)
+
+    @classmethod
+    def _prepare(cls, connection: sqlite3.Connection, path: Path) -> "Catalogue":
+        try:
+            version = _number(connection.execute("PRAGMA user_version"))
+            if version == 0:
+                # Readers are not kept waiting by a writer, nor it by them.
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(
+                    f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                )
+            connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise CollectionError(
+                f"can't read {path}: {error}",
+                hint="delete this file; the next `omnidex index` rebuilds it without re-encoding",
+            ) from error
+        if version not in (0, SCHEMA_VERSION):
+            connection.close()
+            raise CollectionError(
+                f"{path} has format {version}, this omnidex reads {SCHEMA_VERSION}",
+                hint="use the version of omnidex that wrote it",
+            )
+        return cls(connection)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def fresh(self) -> bool:
+        """Whether nothing was ever recorded here: it was just made, or stands in for a lost one."""
+        return _number(self._connection.execute("SELECT count(*) FROM meta")) == 0
+
+    def clean(self) -> bool:
+        """Whether the last writer finished: the table holds exactly what is written here."""
+        return _number(self._connection.execute("SELECT sum(value) FROM meta")) == 1
+
+    def mark(self, *, clean: bool) -> None:
+        """Record that a writer begins (not clean) or has finished (clean)."""
+        with self._transaction() as run:
+            run.execute("INSERT OR REPLACE INTO meta VALUES ('clean', ?)", (int(clean),))
+
+    def files_under(self, roots: Iterable[bytes]) -> dict[bytes, FileRow]:
+        """All known files that are, or lie under, one of the roots."""
+        rows: dict[bytes, FileRow] = {}
+        for root in roots:
+            found = self._connection.execute(
+                "SELECT path, size, mtime_ns, inode, sidecar_size, sidecar_mtime_ns,"
+                " content, modality, reason, message FROM files"
+                " WHERE path = ? OR (path >= ? AND path < ?)",
+                (root, *_below(root)),
+            )
+            for path, *stamp, content, modality, reason, message in found:
+                key = ContentKey(content, Modality(modality)) if content else None
+                rows[path] = FileRow(path, FileStamp(*stamp), key, reason, message)
+        return rows
+
+    def contents(self) -> set[ContentKey]:
+        """The contents whose rows are all in the table."""
+        found = self._connection.execute("SELECT content, modality FROM contents")
+        return _keys(found)
+
+    def record(self, files: Sequence[FileRow], contents: Sequence[ContentRow]) -> None:
+        """Enter files, and contents whose rows have just been appended, in one transaction."""
+        with self._transaction() as run:
+            run.executemany(
+                "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)",
+                [(*row.key, row.parts, row.partial) for row in contents],
+            )
+            run.executemany(
+                f"{_SUSPECT} AND path = ? AND (content, modality) IS NOT (?, ?)",
+                [(row.path, *(row.key or (None, None))) for row in files],
+            )
+            run.executemany(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [_to_columns(row) for row in files],
+            )
+
+    def forget(self, paths: Iterable[bytes]) -> None:
+        """Drop paths; contents that they held become suspects."""
+        chosen = [(path,) for path in paths]
+        with self._transaction() as run:
+            run.executemany(f"{_SUSPECT} AND path = ?", chosen)
+            run.executemany("DELETE FROM files WHERE path = ?", chosen)
+
+    def forget_content(self, key: ContentKey) -> list[bytes]:
+        """Drop all paths of a content, which becomes a suspect even if it had none."""
+        paths = [row.path for row in self.locations(key)]
+        with self._transaction() as run:
+            run.execute("INSERT OR IGNORE INTO suspects VALUES (?, ?)", key)
+            run.execute("DELETE FROM files WHERE content = ? AND modality = ?", key)
+        return paths
+
+    def orphans(self) -> list[ContentKey]:
+        """Suspects that no path holds any more: their rows can be deleted."""
+        found = self._connection.execute(
+            "SELECT content, modality FROM suspects AS s WHERE NOT EXISTS"
+            " (SELECT 1 FROM files WHERE content = s.content AND modality = s.modality)"
+        )
+        return sorted(_keys(found))
+
+    def drop(self, orphans: Sequence[ContentKey]) -> None:
+        """Strike contents off whose rows have been deleted; nobody is a suspect after that."""
+        with self._transaction() as run:
+            run.executemany("DELETE FROM contents WHERE content = ? AND modality = ?", orphans)
+            run.execute("DELETE FROM suspects")
+
+    def recover(self, complete: Sequence[ContentRow]) -> None:
+        """Take what the table really holds for the truth, after a writer was cut off.
+
+        Files of contents that are not there are forgotten, so that they are read again. Contents
+        that were not entered any more become suspects: their file may have gone meanwhile. If the
+        catalogue itself was lost, they don't, for then no path is known of any content.
+        """
+        lost = self.fresh()
+        with self._transaction() as run:
+            known = _keys(run.execute("SELECT content, modality FROM contents"))
+            run.execute("DELETE FROM contents")
+            run.executemany(
+                "INSERT INTO contents VALUES (?, ?, ?, ?)",
+                [(*row.key, row.parts, row.partial) for row in complete],
+            )
+            if not lost:
+                run.executemany(
+                    "INSERT OR IGNORE INTO suspects VALUES (?, ?)",
+                    [row.key for row in complete if row.key not in known],
+                )
+            run.execute(
+                "DELETE FROM files WHERE state = 'ok' AND (content, modality) NOT IN"
+                " (SELECT content, modality FROM contents)"
+            )
+            run.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 0)")
+
+    def counts(self) -> dict[Modality, int]:
+        """How many items of each modality there are."""
+        found = self._connection.execute(
+            "SELECT modality, sum(parts) FROM contents GROUP BY modality ORDER BY modality"
+        )
+        return {Modality(modality): parts for modality, parts in found}
+
+    def locations(self, key: ContentKey) -> list[Location]:
+        """The files that hold a content, sorted by path."""
+        return [Location(*row) for row in self._connection.execute(f"{_LOCATIONS} ORDER BY 1", key)]
+
+    def all_locations(self) -> Iterator[tuple[ContentKey, Location]]:
+        """Every file with its content."""
+        found = self._connection.execute(
+            "SELECT content, modality, path, size, mtime_ns FROM files WHERE state = 'ok'"
+        )
+        for content, modality, *location in found:
+            yield ContentKey(content, Modality(modality)), Location(*location)
+
+    def changes(self) -> tuple[int, int]:
+        """A value that is another one after any change, whoever made it."""
+        return (
+            _number(self._connection.execute("PRAGMA data_version")),
+            self._connection.total_changes,
+        )
+
+    def problems(self) -> list[Problem]:
+        """Files that failed, and files that could be read only in part; sorted by path."""
+        found = self._connection.execute(
+            "SELECT path, reason, message FROM files WHERE state = 'failed' UNION ALL"
+            " SELECT path, 'partial', 'shorter than it says; what could be read is indexed'"
+            " FROM files JOIN contents USING (content, modality) WHERE partial ORDER BY path"
+        )
+        return [Problem(Path(os.fsdecode(path)), reason, text) for path, reason, text in found]
+
+    @contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection, None, None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+def _below(root: bytes) -> tuple[bytes, bytes]:
+    """The range of paths under a root: from `root/` up to, not including, `root0`."""
+    separator = os.fsencode(os.sep)
+    first = root if root.endswith(separator) else root + separator
+    return first, first[:-1] + bytes([first[-1] + 1])
+
+
+def _to_columns(row: FileRow) -> tuple[object, ...]:
+    stamp = row.stamp
+    return (
+        row.path,
+        stamp.size,
+        stamp.mtime_ns,
+        stamp.inode,
+        stamp.sidecar_size,
+        stamp.sidecar_mtime_ns,
+        "ok" if row.key else "failed",
+        *(row.key or (None, None)),
+        row.reason,
+        row.message,
+    )
+
+
+def _keys(found: Iterable[tuple[str, str]]) -> set[ContentKey]:
+    return {ContentKey(content, Modality(modality)) for content, modality in found}
+
+
+def _number(cursor: sqlite3.Cursor) -> int:
+    row = cast("tuple[int | None]", cursor.fetchone())
+    return row[0] or 0

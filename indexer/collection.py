@@ -1,0 +1,396 @@
+"""A collection: a directory of vectors, and what is known of the media they stand for."""
+
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from omni_encoder import (
+    CollectionError,
+    EncoderMismatchError,
+    EncoderSpec,
+    Modality,
+    QueryError,
+)
+
+from .catalogue import CATALOGUE_NAME, Catalogue, ContentKey
+from .exact import centre_rows, nearest_rows
+from .ids import resolve
+from .lock import LOCK_NAME, writer_lock
+from .manifest import (
+    LANCE_NAME,
+    MANIFEST_NAME,
+    Manifest,
+    manifest_stamp,
+    read_manifest,
+    reference_means,
+    table_name,
+    write_manifest,
+)
+from .scan import absolute
+from .types import Nearest, Problem, Record, Removal
+from .writer import Writer
+
+if TYPE_CHECKING:
+    from .table import Facts, VectorTable
+    from .view import View
+
+
+class Collection:
+    """A collection on disk. Any number of readers may have it open beside one writer.
+
+    A reader sees every commit of the writer at its next question. Nothing heavy is opened before
+    it is needed. An object is for one thread.
+    """
+
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        """Use `create`, `open` or `open_or_create`."""
+        self._directory = directory
+        self._manifest = manifest
+        self._manifest_stamp = manifest_stamp(directory)
+        self._catalogue_opened: Catalogue | None = None
+        self._table_opened: VectorTable | None = None
+        self._view_last: View | None = None
+
+    @classmethod
+    def create(
+        cls,
+        directory: Path,
+        spec: EncoderSpec,
+        *,
+        means: Float32[np.ndarray, "modalities dim"] | None = None,
+    ) -> "Collection":
+        """Make an empty collection.
+
+        Args:
+            directory: A directory that doesn't exist or is empty.
+            spec: The encoder whose vectors it will hold.
+            means: The encoder's reference means, one row for each of `spec.modalities`.
+
+        Raises:
+            CollectionError: There is something in the directory already.
+        """
+        directory = absolute(directory)
+        manifest = Manifest(spec, reference_means(spec, means))
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CollectionError(
+                f"can't make a collection in {directory}: {error.strerror}"
+            ) from error
+        with writer_lock(directory, "create"):
+            _check_empty(directory)
+            catalogue = Catalogue.open_to_write(directory)
+            catalogue.mark(clean=True)
+            catalogue.close()
+            write_manifest(directory, manifest)
+        return cls(directory, manifest)
+
+    @classmethod
+    def open(cls, directory: Path) -> "Collection":
+        """Open a collection.
+
+        Raises:
+            CollectionError: There is none, or it is damaged.
+        """
+        directory = absolute(directory)
+        return cls(directory, read_manifest(directory))
+
+    @classmethod
+    def open_or_create(
+        cls,
+        directory: Path,
+        spec: EncoderSpec,
+        means: Float32[np.ndarray, "modalities dim"] | None = None,
+    ) -> "Collection":
+        """Open a collection and check its encoder, or make one if there is none.
+
+        Raises:
+            CollectionError: It is damaged, or there is something else in the directory.
+            EncoderMismatchError: Another encoder made it.
+        """
+        if not (directory / MANIFEST_NAME).exists():
+            return cls.create(directory, spec, means=means)
+        collection = cls.open(directory)
+        collection.check_encoder(spec)
+        return collection
+
+    def __enter__(self) -> "Collection":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of files and memory; they are taken up again when needed."""
+        if self._catalogue_opened:
+            self._catalogue_opened.close()
+        self._catalogue_opened = None
+        self._table_opened = None
+        self._view_last = None
+
+    @property
+    def directory(self) -> Path:
+        """Where it lies, as an absolute path."""
+        return self._directory
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """The encoder that made its vectors."""
+        return self._manifest.spec
+
+    def check_encoder(self, spec: EncoderSpec) -> None:
+        """Make sure that an encoder's vectors can be compared with those in the collection.
+
+        Raises:
+            EncoderMismatchError: They can't.
+        """
+        if spec.fingerprint != self.spec.fingerprint:
+            raise EncoderMismatchError(
+                f"the collection in {self._directory} was made with the encoder {self.spec.name}"
+                f" ({self.spec.fingerprint[:8]}), which is not {spec.name}"
+                f" ({spec.fingerprint[:8]})",
+                hint=f"use --encoder {self.spec.name}, or index into another collection with"
+                " -c FOLDER",
+            )
+
+    def counts(self) -> dict[Modality, int]:
+        """How many items of each modality there are."""
+        if not self._catalogue.fresh() or self._table is None:
+            return self._catalogue.counts()
+        # The catalogue is lost; this takes longer.
+        return {modality: count for modality, (count, _) in self._table.sums().items()}
+
+    def problems(self) -> list[Problem]:
+        """The files that could not be indexed, or only in part, sorted by path."""
+        return self._catalogue.problems()
+
+    def centre(
+        self, vector: Float32[np.ndarray, " dim"], modality: Modality
+    ) -> Float32[np.ndarray, " dim"]:
+        """Subtract a modality's mean from a vector, so that modalities can be compared.
+
+        Returns:
+            A unit vector, or zeros if the vector is the mean itself.
+
+        Raises:
+            ValueError: The vector is zero or not finite, or its length is not `spec.dim`.
+        """
+        return centre_rows(self._unit(vector)[None], self._manifest.mean(modality))[0]
+
+    def nearest(
+        self,
+        vector: Float32[np.ndarray, " dim"],
+        *,
+        k: int,
+        modalities: Sequence[Modality] | None = None,
+        where: str | None = None,
+        query_modality: Modality | None = None,
+    ) -> Nearest:
+        """Find the items nearest to a vector, exactly.
+
+        The score is the cosine after each side's modality mean has been subtracted. Filters
+        are applied before the search, so `k` hits come back whenever so many items pass them.
+
+        Args:
+            vector: What to look for; its length doesn't matter.
+            k: How many hits to return at most.
+            modalities: Return only such items; None stands for all.
+            where: Return only items for which this SQL expression holds; see `where.COLUMNS`.
+            query_modality: What the vector stands for, so that its mean can be subtracted; None if
+                that is done already, by `centre`.
+
+        Raises:
+            QueryError: `where` is not a valid expression.
+            ValueError: `k` is less than 1, or the vector is zero, not finite or of another length.
+        """
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        query = self._unit(vector)
+        if query_modality is not None:
+            query = self.centre(query, query_modality)
+        view = self._view()
+        if view is None:
+            return Nearest(np.zeros(0, np.int64), np.zeros(0, np.float32))
+        chosen = view.choose(modalities, where, self._catalogue)
+        positions, scores = nearest_rows(query, view.centred, k=k, chosen=chosen)
+        return Nearest(view.loaded.rows[positions], scores)
+
+    def records(self, rows: Int64[np.ndarray, " rows"]) -> list[Record]:
+        """What is known of items, given by their row numbers, in the same order.
+
+        Raises:
+            ValueError: There is no such row.
+        """
+        view = self._view_last or self._view()
+        known = np.zeros(0, np.int64) if view is None else view.loaded.rows
+        missing = np.setdiff1d(rows, known)
+        if len(missing):
+            raise ValueError(f"there is no row {missing[0]}")
+        if view is None:
+            return []
+        return [self._record(one) for one in view.loaded.facts(np.searchsorted(known, rows))]
+
+    def get(self, id_prefix: str) -> Record:
+        """What is known of one item.
+
+        Args:
+            id_prefix: An id, or the first digits of one, at least four; a part may follow after a
+                dot. Without a part the first one is meant.
+
+        Raises:
+            QueryError: There is no such item, or several begin like this.
+        """
+        return self._record(self._find(id_prefix))
+
+    def vector_of(self, id_prefix: str) -> Float32[np.ndarray, " dim"]:
+        """The vector of one item, not centred; unit length.
+
+        Raises:
+            QueryError: There is no such item, or several begin like this.
+        """
+        found = self._find(id_prefix)
+        table = self._table
+        assert table is not None  # or nothing would have been found
+        return self._unit(table.vector(found.id))
+
+    def remove(self, targets: Sequence[Path | str]) -> Removal:
+        """Forget files, and delete the items that no other file holds.
+
+        The files themselves stay, so the next ingest of their folder finds them again.
+
+        Args:
+            targets: A path stands for a file, or for everything under a folder; a string is an
+                id as `get` takes it, and stands for its content with all parts and paths.
+
+        Raises:
+            QueryError: A target is not in the collection; nothing is removed then.
+            CollectionError: Another process is writing.
+        """
+        with self.writing("remove") as writer:
+            paths: set[bytes] = set()
+            keys: list[ContentKey] = []
+            for target in targets:
+                if isinstance(target, str):
+                    keys.append(self._find(target).key)
+                    continue
+                found = writer.catalogue.files_under([os.fsencode(absolute(target))])
+                if not found:
+                    raise QueryError(f"nothing of {target} is in the collection")
+                paths |= found.keys()
+            for key in keys:
+                paths |= set(writer.catalogue.forget_content(key))
+            writer.catalogue.forget(paths)
+            writer.sweep()
+            writer.finish()
+        return Removal(
+            tuple(Path(os.fsdecode(path)) for path in sorted(paths)), writer.items_removed
+        )
+
+    @contextmanager
+    def writing(self, command: str) -> Generator[Writer, None, None]:
+        """Become the one writer; `ingest` is what uses it.
+
+        Args:
+            command: What is being done, for the message that another process shows meanwhile.
+
+        Raises:
+            CollectionError: Another process is writing, or the collection is damaged.
+        """
+        with writer_lock(self._directory, command):
+            # Another writer may have finished since the collection was opened.
+            self._refresh_manifest()
+            catalogue = Catalogue.open_to_write(self._directory)
+            try:
+                writer = Writer(self._directory, self._manifest, catalogue)
+                if not catalogue.clean():
+                    writer.recover()
+                yield writer
+            finally:
+                catalogue.close()
+                self.close()
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        if self._catalogue_opened is not None and self._catalogue_opened.fresh():
+            # A stand-in for a lost catalogue is not kept: that may be back by now.
+            self._catalogue_opened.close()
+            self._catalogue_opened = None
+        if self._catalogue_opened is None:
+            self._catalogue_opened = Catalogue.open_to_read(self._directory)
+        return self._catalogue_opened
+
+    @property
+    def _table(self) -> "VectorTable | None":
+        """The table; None as long as nothing has been written."""
+        if self._table_opened is None:
+            if not (self._directory / LANCE_NAME / f"{table_name(self.spec)}.lance").exists():
+                return None
+            from .table import VectorTable
+
+            self._table_opened = VectorTable.open(self._directory, self.spec)
+        return self._table_opened
+
+    def _view(self) -> "View | None":
+        """The newest version; None as long as nothing has been written."""
+        self._refresh_manifest()
+        table = self._table
+        if table is None:
+            return None
+        if self._view_last is None or self._view_last.loaded.version != table.version:
+            from .view import View
+
+            self._view_last = View(table.load(), self._manifest)
+        return self._view_last
+
+    def _refresh_manifest(self) -> None:
+        stamp = manifest_stamp(self._directory)
+        if stamp != self._manifest_stamp:
+            self._manifest = read_manifest(self._directory)
+            self._manifest_stamp = stamp
+            if self._view_last is not None:  # its vectors are right, the means are not
+                self._view_last = type(self._view_last)(self._view_last.loaded, self._manifest)
+
+    def _unit(self, vector: Float32[np.ndarray, " dim"]) -> Float32[np.ndarray, " dim"]:
+        if vector.shape != (self.spec.dim,):
+            raise ValueError(f"a vector must have {self.spec.dim} numbers, got {vector.shape}")
+        norm = float(np.linalg.norm(vector))
+        if not 0 < norm < np.inf:
+            raise ValueError(f"a vector must be finite and not zero, its length is {norm}")
+        return (vector / norm).astype(np.float32)
+
+    def _find(self, id_prefix: str) -> "Facts":
+        table = self._table
+        return resolve(id_prefix, lambda digits: [] if table is None else table.find(digits))
+
+    def _record(self, facts: "Facts") -> Record:
+        from .view import to_record
+
+        return to_record(facts, self._catalogue.locations(facts.key))
+
+
+def _check_empty(directory: Path) -> None:
+    # What a creation that was cut off has left is no obstacle.
+    names = {path.name for path in directory.iterdir()}
+    if MANIFEST_NAME in names:
+        raise CollectionError(f"{directory} is a collection already")
+    others = {
+        name
+        for name in names
+        if name != LOCK_NAME and not name.startswith((CATALOGUE_NAME, MANIFEST_NAME))
+    }
+    if others:
+        raise CollectionError(
+            f"{directory} holds other files, such as {min(others)}",
+            hint="name a folder that is empty or doesn't exist",
+        )

@@ -1,0 +1,207 @@
+"""Encoding what the readers bring, in batches of one modality, and settling file after file."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from omni_encoder import Encoder, EncoderError, Modality
+
+from .catalogue import ContentKey, ContentRow, FileRow, FileStamp
+from .collection import Collection
+from .reading import (
+    Changed,
+    Contents,
+    Exchange,
+    Failed,
+    Job,
+    Known,
+    Piece,
+    Reader,
+    weight,
+)
+from .table import ItemRow
+from .types import IngestOptions, Phase, Problem, Progress, Tally
+from .writer import Writer
+
+ATTEMPTS = 2
+"""How often a file is read that changes while it is read."""
+
+
+class EncodingRun:
+    """Reads changed files and brings their items into the collection."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        encoder: Encoder | Callable[[], Encoder],
+        writer: Writer,
+        tally: Tally,
+        options: IngestOptions,
+    ) -> None:
+        self._collection = collection
+        self._source = encoder
+        self._encoder: Encoder | None = None
+        self._writer = writer
+        self._tally = tally
+        self._options = options
+        self._exchange = Exchange(options.in_flight_bytes)
+        self._contents = Contents(writer.catalogue.contents())
+        self._pending: dict[Modality, list[Piece]] = defaultdict(list)
+        self._open: dict[bytes, ContentKey] = {}  # what is being read for which path
+        self._held: dict[str, list[Job]] = defaultdict(list)
+
+    def read(
+        self,
+        changed: Mapping[bytes, FileStamp],
+        known: Mapping[bytes, FileRow],
+        tell: Callable[[Progress], None],
+    ) -> None:
+        """Read files, encode what is new, and commit now and then.
+
+        Args:
+            changed: The files to read.
+            known: What the catalogue had on them before.
+            tell: Called after every file.
+        """
+        total, bytes_total = len(changed), sum(stamp.size for stamp in changed.values())
+        for path, stamp in changed.items():
+            self._exchange.submit(Job(path, stamp))
+        reader = Reader(self._exchange, self._contents, self._collection.spec)
+        threads = [
+            threading.Thread(target=reader.run, name=f"reader-{number}", daemon=True)
+            for number in range(min(self._options.decode_threads, total))
+        ]
+        for thread in threads:
+            thread.start()
+        settled = -1
+        try:
+            while self._step(known):
+                if settled != self._tally.settled:
+                    settled = self._tally.settled
+                    done = self._tally.bytes
+                    items = self._writer.items
+                    tell(Progress(Phase.READ, settled, total, done, bytes_total, items))
+                rows, seconds = self._writer.waiting()
+                if rows >= self._options.commit_rows or seconds >= self._options.commit_seconds:
+                    self._writer.commit()
+        finally:
+            self._exchange.stop()
+            for thread in threads:
+                thread.join()
+
+    def _step(self, known: Mapping[bytes, FileRow]) -> bool:
+        """Deal with the next event; False when there is nothing left to do."""
+        event = self._exchange.get()
+        if event is None:
+            # Nothing comes before room is made, or nothing comes at all.
+            sizes = {m: sum(map(weight, pieces)) for m, pieces in self._pending.items() if pieces}
+            if sizes:
+                self._encode(max(sizes, key=lambda modality: sizes[modality]))
+            return bool(sizes)
+        if isinstance(event, Piece):
+            self._open[event.job.path] = event.key
+            pieces = self._pending[event.key.modality]
+            pieces.append(event)
+            if len(pieces) >= self._options.batch_items:
+                self._encode(event.key.modality)
+            return True
+        self._exchange.release(event)
+        if isinstance(event, Known):
+            self._reuse(event, known.get(event.job.path))
+        elif isinstance(event, Failed):
+            self._fail(event.job, event.content, event.reason, event.message)
+        elif isinstance(event, Changed):
+            self._void(event.job)
+            if event.job.attempt + 1 < ATTEMPTS:
+                self._contents.release(event.content, event.job.path)
+                self._exchange.submit(event.job.again())
+                self._wake(event.content)
+            else:
+                message = "it is being written to: it changed each time while it was read"
+                self._fail(event.job, event.content, "changing", message)
+        elif self._contents.is_claimed(event.content):
+            self._held[event.content].append(event.job)
+        else:  # it has been settled since
+            self._exchange.submit(event.job)
+        return True
+
+    def _encode(self, modality: Modality) -> None:
+        pieces = self._pending.pop(modality)
+        items = [piece.item for piece in pieces]
+        vectors = self._load_encoder().encode(items)
+        if vectors.shape != (len(items), self._collection.spec.dim):
+            raise EncoderError(f"the encoder returned {vectors.shape} for {len(items)} items")
+        if not np.isfinite(vectors).all():
+            raise EncoderError("the encoder returned numbers that are not finite")
+        rows = [
+            ItemRow(
+                key=piece.key,
+                part=piece.item.part,
+                last=piece.last,
+                span=piece.item.span,
+                text=piece.item.content if isinstance(piece.item.content, str) else None,
+                info=piece.info,
+                vector=vector,
+            )
+            for piece, vector in zip(pieces, vectors, strict=True)
+        ]
+        self._writer.add(rows)
+        for piece in pieces:
+            self._exchange.release(piece)
+            if piece.last:
+                job, key = piece.job, piece.key
+                content = ContentRow(key, piece.item.part + 1, partial=piece.info.partial)
+                self._writer.enter(FileRow(job.path, job.stamp, key), content)
+                self._tally.encoded += 1
+                self._settle(job, key.content, complete=key)
+
+    def _load_encoder(self) -> Encoder:
+        if self._encoder is None:
+            source = self._source
+            self._encoder = source if isinstance(source, Encoder) else source()
+            self._collection.check_encoder(self._encoder.spec)
+        return self._encoder
+
+    def _reuse(self, event: Known, before: FileRow | None) -> None:
+        job, key = event.job, event.key
+        self._writer.enter(FileRow(job.path, job.stamp, key))
+        if before and before.key == key:
+            self._tally.unchanged += 1
+        else:
+            self._tally.reused += 1
+        old, new = (before.stamp if before else FileStamp(0, 0, 0)), job.stamp
+        if old.sidecar != new.sidecar:
+            self._writer.set_caption(key, event.caption)
+        self._settle(job, key.content)
+
+    def _fail(self, job: Job, content: str, reason: str, message: str) -> None:
+        self._void(job)
+        self._writer.enter(FileRow(job.path, job.stamp, None, reason, message))
+        self._tally.problems.append(Problem(Path(job.name), reason, message))
+        self._settle(job, content)
+
+    def _void(self, job: Job) -> None:
+        """Take back the pieces of a file that couldn't be read to its end."""
+        key = self._open.pop(job.path, None)
+        if key is None:
+            return
+        pieces = self._pending[key.modality]
+        for piece in [piece for piece in pieces if piece.job.path == job.path]:
+            pieces.remove(piece)
+            self._exchange.release(piece)
+        self._writer.discard(key)
+
+    def _settle(self, job: Job, content: str, complete: ContentKey | None = None) -> None:
+        """A file is dealt with; files of the same content that waited for it can go on."""
+        self._open.pop(job.path, None)
+        self._tally.settled += 1
+        self._tally.bytes += job.stamp.size
+        self._contents.release(content, job.path, complete)
+        self._wake(content)
+
+    def _wake(self, content: str) -> None:
+        for job in self._held.pop(content, []):
+            self._exchange.submit(job)

@@ -1,0 +1,123 @@
+"""Bringing a collection up to date with the disk: scan, read, encode, commit, prune.
+
+An unchanged file costs one look at its time stamp, and a run that finds nothing else opens neither
+the encoder nor the vectors.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from omni_encoder import Encoder
+
+from .catalogue import FileRow, FileStamp
+from .collection import Collection
+from .scan import Scan, is_gone, scan
+from .types import IngestOptions, IngestReport, Phase, Problem, Progress, Tally
+from .writer import Writer
+
+
+def ingest(
+    roots: Sequence[Path],
+    collection: Collection,
+    encoder: Encoder | Callable[[], Encoder],
+    *,
+    options: IngestOptions | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> IngestReport:
+    """Bring a collection up to date with some files and folders.
+
+    Paths outside the roots are left alone. Whatever stops it, finished batches are kept, and the
+    next run goes on from there.
+
+    Args:
+        roots: Files, and folders with everything under them.
+        collection: Where the items go.
+        encoder: The collection's encoder, or what loads it. A loader is called only if something
+            must be encoded.
+        options: How to do it; None stands for the defaults.
+        progress: Called after every file, on the calling thread.
+
+    Raises:
+        MediaError: A root doesn't exist; nothing has been changed then.
+        EncoderMismatchError: Another encoder made the collection.
+        CollectionError: Another process is writing, or the collection is damaged.
+    """
+    started = time.monotonic()
+    options = options or IngestOptions()
+    tell = progress or _tell_nobody
+    if isinstance(encoder, Encoder):
+        collection.check_encoder(encoder.spec)
+    tell(Progress(Phase.SCAN, 0, 0))
+    found = scan(roots)
+    tell(Progress(Phase.SCAN, len(found.files), len(found.files)))
+    tally = Tally(problems=list(found.problems))
+    with collection.writing("index") as writer:
+        try:
+            known = writer.catalogue.files_under(map(os.fsencode, found.roots))
+            _enter_problems(found.problems, known, writer)
+            changed = {
+                path: stamp
+                for path, stamp in found.files.items()
+                if not _is_unchanged(known.get(path), stamp, retry_failed=options.retry_failed)
+            }
+            tally.unchanged = len(found.files) - len(changed)
+            if changed:
+                from .encoding import EncodingRun
+
+                run = EncodingRun(collection, encoder, writer, tally, options)
+                run.read(changed, known, tell)
+            tell(Progress(Phase.FINISH, tally.settled, tally.settled, items=writer.items))
+            writer.commit()
+            gone = _gone(known, found, prune=options.prune)
+            writer.catalogue.forget(gone)
+            writer.sweep()
+        except BaseException:
+            writer.finish(interrupted=True)
+            raise
+        writer.finish()
+    return IngestReport(
+        scanned=len(found.files),
+        unchanged=tally.unchanged,
+        encoded=tally.encoded,
+        reused=tally.reused,
+        failed=len(tally.problems),
+        removed=len(gone),
+        items=writer.items,
+        items_removed=writer.items_removed,
+        ignored=dict(found.ignored),
+        problems=tuple(sorted(tally.problems, key=lambda problem: problem.path)),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _is_unchanged(row: FileRow | None, stamp: FileStamp, *, retry_failed: bool) -> bool:
+    return row is not None and row.stamp == stamp and not (retry_failed and row.key is None)
+
+
+def _enter_problems(
+    problems: Sequence[Problem], known: Mapping[bytes, FileRow], writer: Writer
+) -> None:
+    """Enter what the scan couldn't look at, unless its content is known from a better day."""
+    for problem in problems:
+        path = os.fsencode(problem.path)
+        row = FileRow(path, FileStamp(0, 0, 0), None, problem.reason, problem.message)
+        if path not in known or known[path].reason not in (None, problem.reason):
+            writer.enter(row)
+
+
+def _gone(known: Mapping[bytes, FileRow], found: Scan, *, prune: bool) -> list[bytes]:
+    """The known paths that are certainly not there any more."""
+    # An empty root may be a drive that is not mounted.
+    spared = () if prune else tuple(os.fsencode(root / "_")[:-1] for root in found.empty_roots)
+    seen = found.files.keys() | {os.fsencode(problem.path) for problem in found.problems}
+    return [
+        path
+        for path in known.keys() - seen
+        if not path.startswith(spared) and is_gone(Path(os.fsdecode(path)))
+    ]
+
+
+def _tell_nobody(_: Progress) -> None:
+    return

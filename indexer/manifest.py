@@ -1,0 +1,175 @@
+"""`omnidex.json`: what makes a directory a collection. It is always written last, by rename."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from jaxtyping import Float32
+
+from omni_encoder import CollectionError, EncoderSpec, MediaLayout, Modality
+
+MANIFEST_NAME = "omnidex.json"
+LANCE_NAME = "lance"
+FORMAT = 1
+
+REFERENCE_WEIGHT = 64
+"""A collection's own mean counts as much as the encoder's reference mean at this many items."""
+
+Means = Mapping[Modality, Float32[np.ndarray, " dim"]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Manifest:
+    """A collection's encoder and the means that search subtracts.
+
+    Attributes:
+        spec: The encoder that made the vectors.
+        reference: The encoder's own mean vectors; empty when it has none.
+        means: The mean vector of each modality, mixed from the items' own and `reference`.
+    """
+
+    spec: EncoderSpec
+    reference: Means = field(default_factory=dict[Modality, Float32[np.ndarray, " dim"]])
+    means: Means = field(default_factory=dict[Modality, Float32[np.ndarray, " dim"]])
+
+    def mean(self, modality: Modality) -> Float32[np.ndarray, " dim"]:
+        """The mean to subtract from vectors of one modality; zeros when nothing is known."""
+        if modality in self.means:
+            return self.means[modality]
+        return self.reference.get(modality, np.zeros(self.spec.dim, dtype=np.float32))
+
+    def with_means(self, sums: Mapping[Modality, tuple[int, np.ndarray]]) -> "Manifest":
+        """Recompute the means: (n * own mean + 64 * reference mean) / (n + 64).
+
+        Args:
+            sums: How many items of each modality there are, and the sum of their vectors.
+        """
+        zeros = np.zeros(self.spec.dim)
+        means = {
+            modality: (
+                (total + REFERENCE_WEIGHT * self.reference.get(modality, zeros))
+                / (count + REFERENCE_WEIGHT)
+            ).astype(np.float32)
+            for modality, (count, total) in sums.items()
+        }
+        return replace(self, means=means)
+
+
+def table_name(spec: EncoderSpec) -> str:
+    """The name of the table that holds an encoder's vectors."""
+    return f"emb_{spec.fingerprint[:16]}"
+
+
+def reference_means(
+    spec: EncoderSpec, means: Float32[np.ndarray, "modalities dim"] | None
+) -> dict[Modality, Float32[np.ndarray, " dim"]]:
+    """Name the rows of an encoder's `means`.
+
+    Raises:
+        ValueError: There isn't one row of length `spec.dim` for each of `spec.modalities`.
+    """
+    if means is None:
+        return {}
+    expected = (len(spec.modalities), spec.dim)
+    if means.shape != expected:
+        raise ValueError(f"means must have the shape {expected}, got {means.shape}")
+    return {modality: means[i].astype(np.float32) for i, modality in enumerate(spec.modalities)}
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Replace the manifest in one step: after a crash it is the old one or the new one, whole."""
+    spec = asdict(manifest.spec)
+    document = {
+        "format": FORMAT,
+        "encoder": spec,
+        "reference_means": _to_lists(manifest.reference),
+        "means": _to_lists(manifest.means),
+    }
+    target = directory / MANIFEST_NAME
+    temporary = directory / f"{MANIFEST_NAME}.new"
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(document, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(target)
+    if os.name == "posix":  # elsewhere a directory can't be opened, nor need it be
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read a collection's manifest.
+
+    Raises:
+        CollectionError: There is none, it is damaged, or a newer omnidex wrote it.
+    """
+    path = directory / MANIFEST_NAME
+    try:
+        document = cast("object", json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CollectionError(
+            f"there is no collection in {directory}", hint="make one with: omnidex index FOLDER"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CollectionError(f"can't read {path}: {error}") from error
+    try:
+        return _parse(cast("dict[str, object]", document), path)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CollectionError(
+            f"{path} is damaged: {type(error).__name__}: {error}",
+            hint="restore it from a backup, or index into a new collection",
+        ) from error
+
+
+def manifest_stamp(directory: Path) -> tuple[int, int, int]:
+    """A value that is another one after the manifest has been replaced."""
+    try:
+        status = (directory / MANIFEST_NAME).stat()
+    except OSError:
+        return (0, 0, 0)
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _parse(document: dict[str, object], path: Path) -> Manifest:
+    if document["format"] != FORMAT:
+        raise CollectionError(
+            f"{path} has format {document['format']}, this omnidex reads {FORMAT}",
+            hint="use the version of omnidex that wrote it, or index into a new collection",
+        )
+    encoder = cast("dict[str, object]", document["encoder"])
+    modalities = tuple(Modality(name) for name in cast("list[str]", encoder["modalities"]))
+    spec = EncoderSpec(
+        name=str(encoder["name"]),
+        fingerprint=str(encoder["fingerprint"]),
+        dim=int(cast("int", encoder["dim"])),
+        modalities=modalities,
+        layout=MediaLayout(**cast("dict[str, int]", encoder["layout"])),
+    )
+    return Manifest(
+        spec=spec,
+        reference=_from_lists(document["reference_means"], spec.dim),
+        means=_from_lists(document["means"], spec.dim),
+    )
+
+
+def _to_lists(means: Means) -> dict[str, list[float]]:
+    # Nine significant digits are enough to get every float32 back exactly.
+    return {name: [float(f"{x:.9g}") for x in mean.tolist()] for name, mean in means.items()}
+
+
+def _from_lists(value: object, dim: int) -> dict[Modality, Float32[np.ndarray, " dim"]]:
+    means = {
+        Modality(name): np.asarray(mean, dtype=np.float32)
+        for name, mean in cast("dict[str, list[float]]", value).items()
+    }
+    for name, mean in means.items():
+        if mean.shape != (dim,):
+            raise ValueError(f"the mean of {name} must have {dim} numbers, not {mean.shape}")
+    return means

@@ -1,0 +1,328 @@
+"""The vectors and what is known of every item: a LanceDB table, the truth of a collection.
+
+This is the only module that imports lancedb and pyarrow. That takes over a second, so whoever can
+do without it imports this module late.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import lancedb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Float16, Float32, Float64, Int8, Int64
+from lancedb.table import Table
+
+from omni_encoder import CollectionError, EncoderSpec, Modality, Span
+from omni_encoder.media import MediaInfo
+
+from .catalogue import ContentKey, ContentRow
+from .manifest import LANCE_NAME, table_name
+
+FRAGMENTS = 20
+"""Past so many fragments reading gets slower; then they are merged."""
+
+OLD_VERSIONS = timedelta(hours=1)
+"""How long a reader may go on with a version that has been merged away."""
+
+MODALITIES = tuple(Modality)
+
+_KEYS_PER_FILTER = 500
+_BATCH_ROWS = 8192
+_FACTS = [
+    *("_rowid", "id", "content", "modality", "part", "start_s", "end_s", "mime"),
+    *("title", "caption", "text", "width", "height", "duration"),
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemRow:
+    """A new item: one part of a content, with its vector."""
+
+    key: ContentKey
+    part: int
+    last: bool
+    span: Span | None
+    text: str | None
+    info: MediaInfo
+    vector: Float32[np.ndarray, " dim"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the table knows of an item, but for its vector."""
+
+    row: int
+    id: str
+    key: ContentKey
+    part: int
+    span: Span | None
+    mime: str
+    title: str | None
+    caption: str | None
+    text: str | None
+    width: int | None
+    height: int | None
+    duration: float | None
+
+
+class Loaded:
+    """One version of a table in memory, ordered by row number.
+
+    `modalities` are positions in `MODALITIES`.
+    """
+
+    def __init__(self, version: int, table: pa.Table, dim: int) -> None:
+        self.version = version
+        rows = table["_rowid"].to_numpy().astype(np.int64)
+        order = np.argsort(rows)
+        self.rows: Int64[np.ndarray, " items"] = rows[order]
+        self.modalities: Int8[np.ndarray, " items"] = _modalities(table)[order]
+        self.vectors: Float16[np.ndarray, "items dim"] = _to_vectors(table, dim)[order]
+        self._facts = table.drop_columns(["vector"]).take(order)
+
+    def facts(self, positions: Int64[np.ndarray, " chosen"] | None = None) -> list[Facts]:
+        """What is known of the items at some positions, or of all."""
+        chosen = self._facts if positions is None else self._facts.take(positions)
+        return _to_facts(chosen)
+
+
+class VectorTable:
+    """The table of one encoder. Only a holder of the writer's lock may call what writes."""
+
+    def __init__(self, table: Table, spec: EncoderSpec) -> None:
+        self._table = table
+        self._schema = _schema(spec)
+        self._dim = spec.dim
+
+    @classmethod
+    def open(cls, directory: Path, spec: EncoderSpec, *, create: bool = False) -> "VectorTable":
+        """Open the table of an encoder in a collection's directory.
+
+        Args:
+            create: Whether to make the table if there is none.
+
+        Raises:
+            CollectionError: There is none, it is damaged, or another encoder made it.
+        """
+        name = table_name(spec)
+        path = directory / LANCE_NAME
+        # Zero: every look at the table sees what another process has just committed.
+        database = lancedb.connect(path, read_consistency_interval=timedelta(0))
+        try:
+            if create and not (path / f"{name}.lance").exists():
+                # Row numbers that survive deletes and merges, which only creation can ask for.
+                options = {"new_table_enable_stable_row_ids": "true"}
+                table = database.create_table(name, schema=_schema(spec), storage_options=options)
+            else:
+                table = database.open_table(name)
+            found = (table.schema.metadata or {}).get(b"fingerprint", b"").decode()
+        except (ValueError, OSError, RuntimeError) as error:
+            raise CollectionError(
+                f"can't open the vectors in {path}: {error}",
+                hint="restore the folder from a backup, or index into a new collection",
+            ) from error
+        if found != spec.fingerprint:
+            raise CollectionError(
+                f"the vectors in {path} are from the encoder {found or 'of unknown name'}",
+                hint="index into a new collection",
+            )
+        return cls(table, spec)
+
+    @property
+    def version(self) -> int:
+        """A number that grows with every change."""
+        return self._table.version
+
+    def append(self, rows: Sequence[ItemRow]) -> None:
+        """Add items, all or none."""
+        columns: dict[str, list[object]] = {
+            "id": [f"{row.key.content}.{row.key.modality}.{row.part}" for row in rows],
+            "content": [row.key.content for row in rows],
+            "modality": [str(row.key.modality) for row in rows],
+            "part": [row.part for row in rows],
+            "last": [row.last for row in rows],
+            "partial": [row.info.partial for row in rows],
+            "start_s": [row.span.start if row.span else None for row in rows],
+            "end_s": [row.span.end if row.span else None for row in rows],
+            "mime": [row.info.mime for row in rows],
+            "title": [_clean(row.info.title) for row in rows],
+            "caption": [_clean(row.info.caption) for row in rows],
+            "text": [_clean(row.text) for row in rows],
+            "width": [row.info.width for row in rows],
+            "height": [row.info.height for row in rows],
+            "duration": [row.info.duration for row in rows],
+        }
+        vectors = np.stack([row.vector for row in rows]).astype(np.float16)
+        self._table.add(pa.table({**columns, "vector": list(vectors)}, schema=self._schema))
+
+    def delete(self, keys: Sequence[ContentKey]) -> int:
+        """Delete all items of some contents.
+
+        Returns:
+            How many items were deleted.
+        """
+        before = self._table.count_rows()
+        for where in _filters(keys):
+            self._table.delete(where)
+        return before - self._table.count_rows()
+
+    def set_captions(self, captions: Mapping[ContentKey, str | None]) -> None:
+        """Replace the captions of some contents, all or none; vectors stay as they are."""
+        changed: list[pa.Table] = []
+        for where in _filters(list(captions)):
+            found = self._table.search().where(where).to_arrow()
+            wanted: list[str | None] = []
+            differs: list[bool] = []
+            for content, kind, caption in _rows(found, "content", "modality", "caption"):
+                wanted.append(_clean(captions[ContentKey(str(content), Modality(str(kind)))]))
+                differs.append(wanted[-1] != caption)
+            place = found.column_names.index("caption")
+            updated = found.set_column(place, "caption", pa.array(wanted, pa.string()))
+            changed.append(updated.filter(pa.array(differs, pa.bool_())))
+        rows = pa.concat_tables(changed)
+        if rows.num_rows:
+            self._table.merge_insert("id").when_matched_update_all().execute(rows)
+
+    def inventory(self) -> tuple[list[ContentRow], list[ContentKey]]:
+        """The contents whose parts are all there, and those that miss some or have one twice."""
+        parts: dict[ContentKey, list[int]] = defaultdict(list)
+        ends: dict[ContentKey, ContentRow] = {}
+        names = ["content", "modality", "part", "last", "partial"]
+        for batch in self._batches(names):
+            found = cast("Iterator[tuple[str, str, int, bool, bool]]", _rows(batch, *names))
+            for content, kind, part, last, partial in found:
+                key = ContentKey(content, Modality(kind))
+                parts[key].append(part)
+                if last:
+                    ends[key] = ContentRow(key, part + 1, partial)
+        complete = [
+            ends[key]
+            for key, numbers in parts.items()
+            if key in ends and sorted(numbers) == list(range(ends[key].parts))
+        ]
+        whole = {row.key for row in complete}
+        return complete, [key for key in parts if key not in whole]
+
+    def sums(self) -> dict[Modality, tuple[int, Float64[np.ndarray, " dim"]]]:
+        """How many items of each modality there are, and the sum of their vectors."""
+        counts: dict[Modality, int] = defaultdict(int)
+        totals: dict[Modality, np.ndarray] = {}
+        for batch in self._batches(["modality", "vector"]):
+            vectors = _to_vectors(batch, self._dim)
+            kinds = _modalities(batch)
+            for number, modality in enumerate(MODALITIES):
+                chosen = vectors[kinds == number]
+                if len(chosen):
+                    counts[modality] += len(chosen)
+                    total = chosen.sum(axis=0, dtype=np.float64)
+                    totals[modality] = totals.get(modality, 0) + total
+        return {modality: (counts[modality], totals[modality]) for modality in sorted(counts)}
+
+    def load(self) -> Loaded:
+        """Read everything into memory."""
+        version = self.version  # first: rows that come in between are only read again
+        query = self._table.search().with_row_id(with_row_id=True).select([*_FACTS, "vector"])
+        return Loaded(version, query.to_arrow(), self._dim)
+
+    def find(self, content_prefix: str) -> list[Facts]:
+        """What is known of the items whose content begins with some hexadecimal digits."""
+        query = self._table.search().with_row_id(with_row_id=True).select(_FACTS)
+        return _to_facts(query.where(f"content LIKE '{content_prefix}%'").to_arrow())
+
+    def vector(self, id: str) -> Float32[np.ndarray, " dim"]:
+        """The vector of an item that exists."""
+        query = self._table.search().select(["vector"]).where(f"id = '{id}'")
+        return _to_vectors(query.to_arrow(), self._dim)[0].astype(np.float32)
+
+    def compact(self) -> None:
+        """Merge fragments if there are many, and drop versions that nobody reads any more."""
+        # It is a dict, whatever its annotation says.
+        stats = cast("dict[str, dict[str, int]]", self._table.stats())
+        if stats["fragment_stats"]["num_fragments"] > FRAGMENTS:
+            self._table.optimize(cleanup_older_than=OLD_VERSIONS)
+
+    def _batches(self, columns: list[str]) -> Iterator[pa.Table]:
+        """Some columns of all items, as tables of bounded size."""
+        for batch in self._table.search().select(columns).to_batches(batch_size=_BATCH_ROWS):
+            yield pa.Table.from_batches([batch])
+
+
+def _schema(spec: EncoderSpec) -> pa.Schema:
+    fields = [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("content", pa.string(), nullable=False),
+        pa.field("modality", pa.string(), nullable=False),
+        pa.field("part", pa.int32(), nullable=False),
+        pa.field("last", pa.bool_(), nullable=False),
+        pa.field("partial", pa.bool_(), nullable=False),
+        pa.field("start_s", pa.float64()),
+        pa.field("end_s", pa.float64()),
+        pa.field("mime", pa.string(), nullable=False),
+        pa.field("title", pa.string()),
+        pa.field("caption", pa.string()),
+        pa.field("text", pa.string()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("duration", pa.float64()),
+        pa.field("vector", pa.list_(pa.float16(), spec.dim), nullable=False),
+    ]
+    return pa.schema(fields, metadata={"fingerprint": spec.fingerprint, "encoder": spec.name})
+
+
+def _filters(keys: Sequence[ContentKey]) -> Iterator[str]:
+    """SQL filters that together choose the items of some contents."""
+    by_modality: dict[Modality, list[str]] = defaultdict(list)
+    for key in keys:
+        by_modality[key.modality].append(f"'{key.content}'")
+    for modality, contents in by_modality.items():
+        for start in range(0, len(contents), _KEYS_PER_FILTER):
+            listed = ", ".join(contents[start : start + _KEYS_PER_FILTER])
+            yield f"modality = '{modality}' AND content IN ({listed})"
+
+
+def _rows(table: pa.Table, *names: str) -> Iterator[tuple[object, ...]]:
+    return zip(*(cast("list[object]", table[name].to_pylist()) for name in names), strict=True)
+
+
+def _modalities(table: pa.Table) -> Int8[np.ndarray, " items"]:
+    """What the items are, as positions in `MODALITIES`."""
+    names = cast("list[str]", table["modality"].to_pylist())
+    return np.array([MODALITIES.index(Modality(name)) for name in names], dtype=np.int8)
+
+
+def _to_vectors(table: pa.Table, dim: int) -> Float16[np.ndarray, "items dim"]:
+    chunks = table["vector"].chunks
+    flat = [np.asarray(pc.list_flatten(chunk)) for chunk in chunks]
+    return np.concatenate([np.zeros(0, np.float16), *flat]).reshape(-1, dim)
+
+
+def _to_facts(table: pa.Table) -> list[Facts]:
+    return [
+        Facts(
+            row=cast("int", row),
+            id=str(id),
+            key=ContentKey(str(content), Modality(str(modality))),
+            part=cast("int", part),
+            span=None if start is None else Span(cast("float", start), cast("float", end)),
+            mime=str(mime),
+            title=cast("str | None", title),
+            caption=cast("str | None", caption),
+            text=cast("str | None", text),
+            width=cast("int | None", width),
+            height=cast("int | None", height),
+            duration=cast("float | None", duration),
+        )
+        for row, id, content, modality, part, start, end, mime, *rest in _rows(table, *_FACTS)
+        for title, caption, text, width, height, duration in [rest]
+    ]
+
+
+def _clean(text: str | None) -> str | None:
+    """The text without lone surrogates, which UTF-8 doesn't have."""
+    return None if text is None else text.encode("utf-8", "replace").decode()

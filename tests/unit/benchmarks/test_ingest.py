@@ -35,7 +35,7 @@ def test_a_folder_of_images_is_read_and_left_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "photos" / "notes.txt").write_text("no image")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
-    result = run(ToyEncoder(), IngestBenchmark(images=2, turns=1, folder=tmp_path))
+    result = run(ToyEncoder(), IngestBenchmark(images=2, turns=1, repeats=1, folder=tmp_path))
 
     assert (result["images"], result["made"]) == (2, False)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
@@ -44,12 +44,12 @@ def test_a_folder_of_images_is_read_and_left_as_it_was(tmp_path: Path) -> None:
 def test_a_folder_with_too_few_or_equal_images_is_explained(tmp_path: Path) -> None:
     (one,) = write_photos(tmp_path, 1, size=(64, 48))
     with pytest.raises(OmniError, match="holds 1 images, 2 are wanted"):
-        run(ToyEncoder(), IngestBenchmark(images=2, turns=1, folder=tmp_path))
+        run(ToyEncoder(), IngestBenchmark(images=2, turns=1, repeats=1, folder=tmp_path))
 
     (tmp_path / "copy.jpg").write_bytes(one.read_bytes())
 
     with pytest.raises(OmniError, match="1 of 2 images were indexed") as caught:
-        run(ToyEncoder(), IngestBenchmark(images=2, turns=1, folder=tmp_path))
+        run(ToyEncoder(), IngestBenchmark(images=2, turns=1, repeats=1, folder=tmp_path))
     assert "different" in caught.value.hint
 
 

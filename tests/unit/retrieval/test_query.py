@@ -7,11 +7,11 @@ from retrieval import Query, Term
 
 
 def test_terms_are_made_of_texts_files_and_ids() -> None:
-    text = Term.text("a dog", weight=2)
+    text = Term.text("a dog", weight=2.0)
     file = Term.file(Modality.AUDIO, Path("bark.wav"))
     like = Term.like("3f2a")
 
-    assert (text.modality, text.content, text.weight) == (Modality.TEXT, "a dog", 2)
+    assert (text.modality, text.content, text.weight) == (Modality.TEXT, "a dog", 2.0)
     assert (file.modality, file.content, file.weight) == (Modality.AUDIO, Path("bark.wav"), 1.0)
     assert (like.modality, like.content) == (None, "3f2a")
 

@@ -141,13 +141,13 @@ def test_terms_are_mixed_by_their_weights(retriever: Retriever, folder: Path) ->
     images = {"modalities": (Modality.IMAGE,), "k": 6}
 
     mostly_red = names(
-        retriever, Term.file(Modality.IMAGE, folder / "red.png", weight=5), blue, **images
+        retriever, Term.file(Modality.IMAGE, folder / "red.png", weight=5.0), blue, **images
     )
     mostly_blue = names(
-        retriever, red, Term.file(Modality.IMAGE, folder / "blue.png", weight=5), **images
+        retriever, red, Term.file(Modality.IMAGE, folder / "blue.png", weight=5.0), **images
     )
     away = names(
-        retriever, red, Term.file(Modality.IMAGE, folder / "blue.png", weight=-1), **images
+        retriever, red, Term.file(Modality.IMAGE, folder / "blue.png", weight=-1.0), **images
     )
 
     assert mostly_red[0].startswith("red")
@@ -217,7 +217,7 @@ def test_queries_that_cannot_be_answered_say_why(
     broken.write_bytes((folder / "red.png").read_bytes()[:300])
 
     with pytest.raises(QueryError, match="cancel each other out"):
-        names(retriever, Term.text("red"), Term.text("red", weight=-1))
+        names(retriever, Term.text("red"), Term.text("red", weight=-1.0))
     with pytest.raises(QueryError, match="holds image, not audio"):
         names(retriever, Term.file(Modality.AUDIO, folder / "red.png"))
     with pytest.raises(QueryError, match="ffff"):

@@ -10,7 +10,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from jaxtyping import Float32
 
-from .media_av import is_cut, measure, mime_of, require_decoder, title_of
+from .media_av import OpenParts, is_cut, measure, mime_of, require_decoder, title_of
 from .media_info import MediaInfo, Reason, Source
 from .types import SAMPLE_RATE_HZ, MediaItem, MediaLayout, Modality, Span
 
@@ -38,7 +38,7 @@ def open_audio(
         caption=source.caption,
         partial=length.is_partial,
     )
-    return info, _parts(container, stream, source, layout)
+    return info, OpenParts(container, _parts(container, stream, source, layout))
 
 
 class Windows:
@@ -150,7 +150,14 @@ def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFra
 
 
 def _resampler() -> av.AudioResampler:
-    return av.AudioResampler("flt", "mono", SAMPLE_RATE_HZ, frame_size=_BLOCK_SAMPLES)
+    # Channels are averaged. By itself the mix of two equal ones is 1.4 times as loud, and clips.
+    return av.AudioResampler(
+        "flt",
+        "mono",
+        SAMPLE_RATE_HZ,
+        frame_size=_BLOCK_SAMPLES,
+        options={"rematrix_maxval": "1.0"},
+    )
 
 
 def _samples(frame: AudioFrame) -> Float32[np.ndarray, " samples"]:

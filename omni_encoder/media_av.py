@@ -1,5 +1,6 @@
 """Audio and video files through PyAV: how they are opened, how long they last, what they say."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import av
@@ -11,7 +12,7 @@ from av.video.stream import VideoStream
 
 from .media_info import Reason, Source, clean_title, open_file
 from .media_structure import has_box, is_cut_short
-from .types import Modality
+from .types import MediaItem, Modality
 
 # Formats that are only rows of frames: their length is a guess, or was written before a cut.
 _UNMEASURED = frozenset({"mp3", "aac", "flac"})
@@ -37,6 +38,23 @@ class Length:
 
     seconds: float
     is_partial: bool
+
+
+class OpenParts(Iterator[MediaItem]):
+    """The parts of an open file; the file is closed when they are used up, or given up.
+
+    A generator that was never started would leave that to the garbage collector, which may take
+    its time: a container and its streams refer to each other.
+    """
+
+    def __init__(self, container: av.container.InputContainer, parts: Iterator[MediaItem]) -> None:
+        self._container, self._parts = container, parts
+
+    def __next__(self) -> MediaItem:
+        return next(self._parts)
+
+    def __del__(self) -> None:
+        self._container.close()
 
 
 def open_container(source: Source) -> av.container.InputContainer:

@@ -51,7 +51,7 @@ class FrameReader:
         self._container = container
         self._tick = float(stream.time_base or 0) or 1 / 90_000
         self._origin = stream.start_time or 0
-        self._packets: "Iterator[Packet[VideoStream]] | None" = None
+        self._packets: Iterator[Packet[VideoStream]] | None = None
         self._waiting: list[VideoFrame] = []
         self._shown: tuple[float, VideoFrame] | None = None
         self._ahead: tuple[float, VideoFrame] | None = None

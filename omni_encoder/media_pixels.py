@@ -5,7 +5,7 @@ Plugins are called by class, not through `Image.open`: that keeps Pillow's regis
 limit, both process-wide, out of it.
 """
 
-import functools
+import re
 import warnings
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -20,6 +20,7 @@ from .media_info import Reason, Source
 MAX_ASPECT = 4
 
 _TWELVE_BITS = 4095
+_OUR_MODULES = re.compile(r"(PIL|pillow_heif)(\.|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,8 @@ def _plugin(decoder: str) -> type[ImageFile.ImageFile]:
     }[decoder]
 
 
-@functools.cache
 def _silence() -> None:
-    # Pillow warns of odd tags and large pictures through `warnings`, which end on stderr.
-    warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)(\.|$)")
+    # Pillow warns of odd tags and large pictures through `warnings`, which end on stderr. The
+    # filter is added once, and again only where somebody has put the filters back.
+    if not any(entry[3] == _OUR_MODULES for entry in warnings.filters):
+        warnings.filterwarnings("ignore", module=_OUR_MODULES.pattern)

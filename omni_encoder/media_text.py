@@ -149,10 +149,11 @@ def _captions(source: Source) -> Iterator[str]:
             if len(line) == MAX_LINE_BYTES and not is_whole:
                 message = f"has a line {number} of more than {MAX_LINE_BYTES} bytes"
                 raise source.error(Reason.TOO_LARGE, message)
+            line = line.removeprefix(codecs.BOM_UTF8)
             if not line.strip():
                 continue
             try:
-                row = cast("object", json.loads(line.decode("utf-8-sig")))
+                row = cast("object", json.loads(line.decode("utf-8")))
             except (ValueError, RecursionError) as error:
                 if not is_whole and number > 1:
                     message = f"ends in the middle of line {number}"

@@ -2,6 +2,7 @@
 
 import html
 import io
+import math
 import os
 import re
 import signal
@@ -22,11 +23,13 @@ from .media_sniff import bom_encoding
 from .types import MediaItem, MediaLayout, Modality
 
 MAX_SVG_BYTES = 16_000_000
-SECONDS = 10
+SECONDS = 10.0
+CHILD = Path(__file__).with_name("media_svg.py")
 
 # The longer side is drawn at most this many times the wanted shorter side.
 _MAX_STRETCH = 8
 _ROOT = re.compile(r"<(?:\w+:)?svg\b(?P<attributes>[^>]*)>", re.IGNORECASE)
+_END = re.compile(r"</(?:\w+:)?svg\s*>|<(?:\w+:)?svg\b[^>]*/>", re.IGNORECASE)
 _LENGTH = re.compile(
     r"\s*\+?(?P<number>\d*\.?\d+(?:e[+-]?\d+)?)\s*(?P<unit>[a-z]*)\s*", re.IGNORECASE
 )
@@ -127,9 +130,8 @@ def _target(sheet: Sheet | None, pixels: int) -> tuple[int, int]:
 
 
 def _draw(text: str, size: tuple[int, int], source: Source) -> bytes:
-    child = Path(__file__).with_name("media_svg.py")
     # -P: the script's own folder holds a types.py, which must not hide Python's.
-    command = [sys.executable, "-P", str(child), *map(str, size), str(SECONDS)]
+    command = [sys.executable, "-P", str(CHILD), *map(str, size), str(math.ceil(SECONDS))]
     try:
         done = subprocess.run(  # noqa: S603 - our own script, and numbers
             command,
@@ -139,20 +141,22 @@ def _draw(text: str, size: tuple[int, int], source: Source) -> bytes:
             timeout=SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        message = f"takes more than {SECONDS} seconds to draw"
+        message = f"takes more than {SECONDS:g} seconds to draw"
         raise source.error(Reason.TIMED_OUT, message) from error
     if done.returncode == _NO_RENDERER:
         hint = "pip install resvg-py"
         raise source.error(Reason.UNSUPPORTED, "is an SVG, and resvg-py is missing", hint=hint)
     if done.returncode:
-        raise _failure(done.returncode, done.stderr, source)
+        raise _failure(done.returncode, done.stderr, source, is_cut=not _END.search(text[-1000:]))
     return done.stdout
 
 
-def _failure(code: int, stderr: bytes, source: Source) -> MediaError:
+def _failure(code: int, stderr: bytes, source: Source, *, is_cut: bool) -> MediaError:
     detail = " ".join(stderr.decode("utf-8", "replace").split())[:200]
     if code < 0 and signal.Signals(-code).name == "SIGXCPU":
-        return source.error(Reason.TIMED_OUT, f"takes more than {SECONDS} seconds to draw")
+        return source.error(Reason.TIMED_OUT, f"takes more than {SECONDS:g} seconds to draw")
     if "memory allocation" in detail:
         return source.error(Reason.TOO_LARGE, f"takes too much memory to draw: {detail}")
+    if is_cut:
+        return source.error(Reason.TRUNCATED, f"is cut short: {detail}")
     return source.error(Reason.DAMAGED, f"can't be drawn: {detail or f'exit code {code}'}")

@@ -6,7 +6,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from .media_av import is_cut, measure, mime_of, require_decoder, title_of
+from .media_av import OpenParts, is_cut, measure, mime_of, require_decoder, title_of
 from .media_frames import FrameReader, to_pixels, turned_size
 from .media_info import MediaInfo, Reason, Source
 from .media_times import even_parts
@@ -43,7 +43,7 @@ def open_video(
         caption=source.caption,
         partial=length.is_partial,
     )
-    return info, _parts(container, reader, seconds, source, layout)
+    return info, OpenParts(container, _parts(container, reader, seconds, source, layout))
 
 
 def _parts(

@@ -17,7 +17,7 @@ say() {
     printf '\n# %s\n' "$1"
 }
 
-say "Index 65 files of text, images, audio and video"
+say "Index a folder of text, images, audio and video"
 show omnidex index samples/media
 show omnidex status
 

@@ -19,6 +19,7 @@ from .types import Problem
 CATALOGUE_NAME = "catalogue.sqlite"
 SCHEMA_VERSION = 1
 UNSETTLED = -1
+BUSY_S = 30.0
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -117,13 +118,15 @@ class Catalogue:
             CollectionError: It is damaged.
         """
         path = directory / CATALOGUE_NAME
-        if not path.exists():
-            return cls._prepare(sqlite3.connect(":memory:", isolation_level=None), path)
-        # Write-ahead logging wants to write beside the file, unless told that nothing changes.
-        mode = "mode=ro" if os.access(directory, os.W_OK) else "immutable=1"
-        uri = f"{path.absolute().as_uri()}?{mode}"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
-        return cls._prepare(connection, path)
+        if path.exists():
+            # Write-ahead logging wants to write beside the file, unless told that nothing changes.
+            mode = "mode=ro" if os.access(directory, os.W_OK) else "immutable=1"
+            connection = _connect(path, f"{path.absolute().as_uri()}?{mode}")
+            if connection is not None:
+                return cls(connection)
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection.executescript(_SCHEMA)
+        return cls(connection)
 
     @classmethod
     def open_to_write(cls, directory: Path) -> "Catalogue":
@@ -133,31 +136,16 @@ class Catalogue:
             CollectionError: It is damaged.
         """
         path = directory / CATALOGUE_NAME
-        return cls._prepare(sqlite3.connect(path, isolation_level=None, timeout=30), path)
-
-    @classmethod
-    def _prepare(cls, connection: sqlite3.Connection, path: Path) -> "Catalogue":
-        try:
-            version = _number(connection.execute("PRAGMA user_version"))
-            if version == 0:
-                # Readers are not kept waiting by a writer, nor it by them.
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(
-                    f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-                )
-            connection.execute("PRAGMA synchronous = FULL")
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise CollectionError(
-                f"can't read {path}: {error}",
-                hint="delete this file; the next `omnidex index` rebuilds it without re-encoding",
-            ) from error
-        if version not in (0, SCHEMA_VERSION):
-            connection.close()
-            raise CollectionError(
-                f"{path} has format {version}, this omnidex reads {SCHEMA_VERSION}",
-                hint="use the version of omnidex that wrote it",
+        uri = f"{path.absolute().as_uri()}?mode=rwc"
+        connection = _connect(path, uri)
+        if connection is None:
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
+            # Readers are not kept waiting by a writer, nor it by them.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(
+                f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
+        connection.execute("PRAGMA synchronous = FULL")
         return cls(connection)
 
     def close(self) -> None:
@@ -312,6 +300,30 @@ class Catalogue:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+
+def _connect(path: Path, uri: str) -> sqlite3.Connection | None:
+    """Open a catalogue; None if it has not been filled yet."""
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
+        version = _number(connection.execute("PRAGMA user_version"))
+    except sqlite3.DatabaseError as error:
+        if connection is not None:
+            connection.close()
+        raise CollectionError(
+            f"can't read {path}: {error}",
+            hint="delete this file; the next `omnidex index` rebuilds it without encoding again",
+        ) from error
+    if version == SCHEMA_VERSION:
+        return connection
+    connection.close()
+    if version == 0:
+        return None
+    raise CollectionError(
+        f"{path} has format {version}, this omnidex reads {SCHEMA_VERSION}",
+        hint="use the version of omnidex that wrote it",
+    )
 
 
 def _below(root: bytes) -> tuple[bytes, bytes]:

@@ -359,7 +359,7 @@ class Collection:
             self._manifest = read_manifest(self._directory)
             self._manifest_stamp = stamp
             if self._view_last is not None:  # its vectors are right, the means are not
-                self._view_last = type(self._view_last)(self._view_last.loaded, self._manifest)
+                self._view_last = self._view_last.with_means_of(self._manifest)
 
     def _unit(self, vector: Float32[np.ndarray, " dim"]) -> Float32[np.ndarray, " dim"]:
         if vector.shape != (self.spec.dim,):

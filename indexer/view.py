@@ -26,6 +26,10 @@ class View:
         self._manifest = manifest
         self._filter: tuple[tuple[int, int], Filter] | None = None
 
+    def with_means_of(self, manifest: Manifest) -> "View":
+        """The same version of the table with other means."""
+        return View(self.loaded, manifest)
+
     @cached_property
     def centred(self) -> Float32[np.ndarray, "items dim"]:
         """The vectors, each without its modality's mean."""

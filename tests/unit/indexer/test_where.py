@@ -1,0 +1,102 @@
+import sqlite3
+
+import pytest
+
+from indexer.catalogue import ContentKey, Location
+from indexer.table import Facts
+from indexer.where import COLUMNS, Filter
+from omni_encoder import Modality, QueryError, Span
+
+VIDEO = ContentKey("aa" * 16, Modality.VIDEO)
+IMAGE = ContentKey("bb" * 16, Modality.IMAGE)
+TEXT = ContentKey("cc" * 16, Modality.TEXT)
+
+
+def facts(key: ContentKey, **known: object) -> Facts:
+    values = {
+        "row": 0,
+        "id": f"{key.content}.{key.modality}.0",
+        "key": key,
+        "part": 0,
+        "span": None,
+        "mime": "x/y",
+        "title": None,
+        "caption": None,
+        "text": None,
+        "width": None,
+        "height": None,
+        "duration": None,
+    }
+    return Facts(**{**values, **known})
+
+
+@pytest.fixture(scope="module")
+def items() -> Filter:
+    return Filter(
+        [
+            facts(VIDEO, duration=12.5, span=Span(0.0, 10.0)),
+            facts(VIDEO, duration=12.5, span=Span(10.0, 12.5), part=1),
+            facts(IMAGE, width=640, height=480, caption="a dog"),
+            facts(TEXT, text="It's a (strange) text"),
+        ],
+        [
+            (VIDEO, Location(b"/media/holiday/beach.mp4", 1000, 86_400 * 10**9)),
+            (IMAGE, Location(b"/media/holiday/caf\xe9.jpg", 50, 0)),
+            (IMAGE, Location(b"/media/copy.jpg", 50, 0)),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "positions"),
+    [
+        ("modality='video' AND duration<30 AND path LIKE '%holiday%'", [0, 1]),
+        ("path LIKE '%holiday%'", [0, 1, 2]),
+        ("path LIKE '%copy%' AND width > 600", [2]),
+        ("path IS NULL", [3]),
+        ("start_s >= 10", [1]),
+        ("text LIKE '%(strange)%' -- a comment", [3]),
+        ("text = 'It''s a (strange) text'", [3]),
+        ("caption GLOB '*dog*' OR part = 1", [1, 2]),
+        ("bytes < 100 and lower(modality) in ('image', 'text')", [2]),
+        ("date(mtime, 'unixepoch') = '1970-01-02'", [0, 1]),
+        ("width / 0 > 1", []),
+        ("1", [0, 1, 2, 3]),
+    ],
+)
+def test_expressions_choose_items_each_once(
+    items: Filter, where: str, positions: list[int]
+) -> None:
+    assert items.positions(where).tolist() == positions
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "",
+        "durration < 3",
+        "duration <",
+        "1) UNION SELECT 5 WHERE (1",
+        "position IN (SELECT position FROM items)",
+        "1; DROP TABLE items",
+        "1) ; DELETE FROM items WHERE (1",
+        "randomblob(1000000000) IS NULL",
+        "load_extension('x')",
+        "readfile('/etc/passwd') IS NULL",
+        "(SELECT 1 FROM sqlite_master)",
+        "rowid = 1",
+        "count(*) > 1",
+        "path = '\x00'",
+        "path = '\ud800'",
+        "(" * 2000 + "1" + ")" * 2000,
+    ],
+)
+def test_anything_but_an_expression_over_the_columns_is_refused(items: Filter, where: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        items.positions(where)
+    assert all(column in caught.value.hint for column in COLUMNS)
+    assert items.positions("1").tolist() == [0, 1, 2, 3]
+
+
+def test_sqlite_has_the_functions_that_are_allowed() -> None:
+    assert sqlite3.sqlite_version_info >= (3, 38)  # unixepoch

@@ -17,7 +17,7 @@ from .types import MediaItem, MediaLayout, Modality, Span
 # Frames times their size; ten times as much as a minute of full HD at 25 frames a second.
 MAX_TOTAL_PIXELS = 30_000_000_000
 
-_SHORTEST_MS, _DEFAULT_MS = 10, 100  # browsers show anything shorter for the default
+_SHORTEST_MS, _DEFAULT_MS = 10.0, 100.0  # browsers show anything shorter for the default
 
 
 def open_animation(

@@ -21,9 +21,12 @@ from jaxtyping import UInt8
 from .media_pixels import MAX_ASPECT
 
 # Frames that nothing refers to are passed over until this close to the wanted moment.
-_SKIP_UNTIL_S = 1.0
+_SKIP_UNTIL_S = 0.25
 # A keyframe ahead is worth a seek only when it saves this much decoding.
 _WORTH_SEEKING_S = 0.2
+
+# Between a frame's decoding and its display; more is another thing.
+_LONGEST_DELAY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,6 @@ class FrameReader:
         self._shown: tuple[float, VideoFrame] | None = None
         self._ahead: tuple[float, VideoFrame] | None = None
         self._frame_s = 1 / float(stream.average_rate or 25)
-        self._stamps: list[int] = []
         self._keys: list[float] = []
 
     def first(self) -> VideoFrame | None:
@@ -74,8 +76,14 @@ class FrameReader:
             self._seek(self._origin)
         except FFmpegError as error:
             self.fault = error
-        self._stamps = [e.timestamp for e in self.stream.index_entries if e.is_keyframe]
-        self._keys = [(stamp - self._origin) * self._tick for stamp in self._stamps]
+        # Read out at once: after another seek these entries may point to freed memory.
+        stamps = [entry.timestamp for entry in self.stream.index_entries if entry.is_keyframe]
+        # MP4's index counts in decoding time, and its seeks in the time of display: the same
+        # delay apart as the first frame's two times.
+        delay = self._origin - min(stamps, default=self._origin)
+        if not 0 <= delay * self._tick <= _LONGEST_DELAY_S:
+            delay = 0
+        self._keys = [(stamp + delay - self._origin) * self._tick for stamp in stamps]
 
     def shot_in(self, start: float, end: float) -> Shot | None:
         """A frame for a slot of time: the keyframe nearest to its middle, or what is shown there.
@@ -87,7 +95,6 @@ class FrameReader:
         near = [n for n in (number, number + 1) if 0 <= n < len(self._keys)]
         key = min(near, key=lambda n: abs(self._keys[n] - middle), default=None)
         if key is not None and start <= self._keys[key] < end and self._seek_key(key):
-            # The index counts in decoding time, a few frames before the time of display.
             shot = self._advance(self._keys[key], keep_going=False)
             if shot and start <= shot.seconds < end:
                 return shot
@@ -102,7 +109,8 @@ class FrameReader:
 
     def _seek_key(self, number: int) -> bool:
         try:
-            self._seek(self._stamps[number])
+            # Half a frame later, lest rounding leads to the keyframe before.
+            self._seek(self._origin + round((self._keys[number] + self._frame_s / 2) / self._tick))
         except FFmpegError as error:
             self.fault = error
             return False

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_encoder import SAMPLE_RATE_HZ, MediaError, MediaItem, MediaLayout, Modality
@@ -138,6 +138,7 @@ def test_windows_overlap_and_the_last_brings_a_second_of_its_own(
         np.testing.assert_allclose(samples(part), ramp[first:last], atol=1e-3)
 
 
+@settings(deadline=None)
 @given(
     total=st.integers(1, 400),
     length=st.integers(1, 60),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, PngImagePlugin
 from pillow_heif import from_pillow
@@ -175,6 +175,7 @@ def test_grey_of_32_bits_is_scaled_by_what_it_holds(tmp_path: Path, kind: type) 
     assert pixels[32, [0, 128, 255], 0].tolist() == pytest.approx([0, 127, 255], abs=2)
 
 
+@settings(deadline=None)
 @given(width=st.integers(1, 5000), height=st.integers(1, 5000), pixels=st.integers(1, 300))
 def test_the_shorter_side_is_never_scaled_up_and_the_longer_never_too_long(
     width: int, height: int, pixels: int

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_encoder import MediaError, MediaLayout, Modality
@@ -77,6 +77,7 @@ def test_its_size_is_what_its_root_says(attributes: str, expected: tuple[int, in
     assert (sheet and (sheet.width, sheet.height)) == (expected and pytest.approx(expected))
 
 
+@settings(deadline=None)
 @given(text=st.text('<svg width="1" height="2e9 viewBox=\'0,0>%/', max_size=120))
 def test_measuring_survives_any_text(text: str) -> None:
     sheet = vector.measure(text)

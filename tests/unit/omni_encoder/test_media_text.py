@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from omni_encoder import MediaError, MediaLayout, Modality
@@ -41,6 +41,7 @@ def reason(path: Path) -> str:
     return caught.value.reason
 
 
+@settings(deadline=None)
 @given(text=TEXTS, words=st.integers(1, 12), cuts=st.lists(st.integers(0, 300), max_size=6))
 @example(text="x" * 200 + " y", words=2, cuts=[64, 70])
 @example(text="a\n" + " " * 50 + "\nb. c", words=3, cuts=[1, 2, 3, 20])
@@ -184,6 +185,7 @@ def test_a_page_gives_its_words_without_markup_scripts_and_styles(tmp_path: Path
     assert found == ["Birds & bees Garden A robin sings. Loudly & long. one two a b"]
 
 
+@settings(deadline=None)
 @given(cuts=st.lists(st.integers(0, len(PAGE)), max_size=8))
 def test_a_page_reads_the_same_however_it_arrives(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(PAGE)]

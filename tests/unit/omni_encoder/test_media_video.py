@@ -4,7 +4,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_encoder import MediaError, MediaItem, MediaLayout, Modality
@@ -119,6 +119,22 @@ def test_without_an_index_all_frames_are_decoded_to_the_same_end(tmp_path: Path)
     assert [round(shot.seconds, 1) for shot in shots if shot] == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264")])
+def test_keyframes_are_taken_where_every_slot_has_one(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    path = write_video(tmp_path / name, 80, codec=codec, keyframe_every=10, is_noisy=True)
+
+    with av.open(str(path)) as container:
+        reader = FrameReader(container, container.streams.video[0])
+        reader.first()
+        reader.find_keyframes()
+        shots = [reader.shot_in(start, start + 1.6) for start in np.arange(0, 8, 1.6)]
+
+    assert all(shot and shot.frame.key_frame for shot in shots)
+    assert [round(shot.seconds, 3) for shot in shots if shot] == [1, 2, 4, 6, 7]
+
+
 def test_a_sparse_clip_gives_fewer_frames_never_the_same_twice(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 3, fps=1)
 
@@ -145,6 +161,7 @@ def test_a_still_picture_stands_for_every_part_it_is_shown_in(tmp_path: Path) ->
     assert greys[:4] == [[20, 120], [120], [120], [120]]
 
 
+@settings(deadline=None)
 @given(duration=st.floats(0.01, 5000), longest=st.floats(0.5, 60))
 def test_parts_cover_a_recording_evenly_without_gaps(duration: float, longest: float) -> None:
     parts = even_parts(duration, longest)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_encoder import MediaItem, Modality, Span
@@ -13,6 +13,7 @@ GOOD = {
 }
 
 
+@settings(deadline=None)
 @given(
     start=st.floats(allow_nan=True, allow_infinity=True),
     end=st.floats(allow_nan=True, allow_infinity=True),

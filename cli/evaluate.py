@@ -199,7 +199,7 @@ def _flat(result: Mapping[str, object], prefix: str = "") -> Sequence[tuple[str,
     pairs: list[tuple[str, str]] = []
     for name, value in result.items():
         if isinstance(value, dict):
-            pairs += _flat(_mapping(value), f"{prefix}{name}.")
+            pairs += _flat(cast("dict[str, object]", value), f"{prefix}{name}.")
         elif name != "schema" and value is not None:
             pairs.append((f"{prefix}{name}", _figure(value)))
     return pairs

@@ -1,0 +1,174 @@
+"""`omnidex models`, `doctor`, `bench` and `train`."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from omni_encoder.diagnosis import Finding, State, file_digest, recorded_digest
+
+from .conftest import Ended
+
+Run = Callable[..., Ended]
+
+
+def test_models_are_listed_without_loading_torch_or_open_clip(
+    omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "open_clip", None)  # an import of it would fail now
+
+    listed = json.loads(omnidex("models", "--json").out)["models"]
+    plain = omnidex("models")
+
+    assert [model["name"] for model in listed] == [
+        *("omni", "omni:FILE", "open_clip:MODEL/FILE", "open_clip:MODEL/TAG")
+    ]
+    assert listed[0]["modalities"] == ["text", "image", "audio", "video"]
+    assert listed[0]["available"] is Path(listed[0]["file"]).is_file()
+    assert plain.out.splitlines()[0].startswith("omni\ttext, image, audio, video\t")
+
+
+def test_open_clips_models_are_listed_on_request(
+    omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "omni_encoder.clip_loading.list_pretrained", lambda: [("ViT-B-32", "openai")]
+    )
+
+    listed = json.loads(omnidex("models", "--open-clip", "--json").out)["models"]
+
+    assert listed[-1]["name"] == "open_clip:ViT-B-32/openai"
+
+
+@pytest.fixture
+def quick_doctor(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
+    findings = [Finding("versions", State.OK, "all there")]
+    monkeypatch.setattr("omni_encoder.diagnosis.diagnose", lambda: findings)
+    return findings
+
+
+def test_doctor_is_content_without_a_collection_and_counts_one(
+    quick_doctor: list[Finding], media: Path, omnidex: Run
+) -> None:
+    before = omnidex("doctor")
+    omnidex("index", media)
+    after = json.loads(omnidex("doctor", "--json").out)
+
+    assert before.code == 0
+    assert "omnidex index" in before.out
+    assert after["findings"][0] == {"name": "versions", "state": "ok", "detail": "all there"}
+    assert "1 problems" in after["findings"][-1]["detail"]
+    assert after["versions"]["torch"]
+
+
+def test_doctor_exits_with_2_when_something_is_broken(
+    quick_doctor: list[Finding], indexed: Path, tmp_path: Path, omnidex: Run
+) -> None:
+    assert omnidex("doctor").code == 0
+    (tmp_path / "collection" / "omnidex.json").write_text("{")
+
+    ended = omnidex("doctor")
+
+    assert ended.code == 2
+    assert "failure\tcollection" in ended.out
+
+
+def test_doctor_looks_at_everything_that_encoding_needs() -> None:
+    from omni_encoder.diagnosis import diagnose
+
+    findings = {finding.name: finding for finding in diagnose()}
+
+    assert set(findings) == {
+        *("versions", "torch threads", "torchvision", "image decoders"),
+        *("audio and video decoders", "shipped checkpoint"),
+    }
+    for name in ("versions", "torchvision", "image decoders", "audio and video decoders"):
+        assert findings[name].state is State.OK, findings[name]
+    assert findings["torch threads"].detail
+
+
+def test_doctor_sees_an_altered_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from omni_encoder import diagnosis
+
+    checkpoint = tmp_path / "nano.safetensors"
+    checkpoint.write_bytes(b"weights")
+    checkpoint.with_suffix(".json").write_text(json.dumps({"blake3": file_digest(checkpoint)}))
+    assert recorded_digest(checkpoint) == file_digest(checkpoint)
+    checkpoint.write_bytes(b"altered")
+    monkeypatch.setattr(diagnosis, "shipped_checkpoint", lambda: checkpoint)
+
+    state, detail = diagnosis._checkpoint()
+
+    assert state is State.FAILURE
+    assert "not the file that was shipped" in detail
+    assert recorded_digest(tmp_path / "other.safetensors") is None
+
+
+def manifest_of(folder: Path) -> Path:
+    rows = [
+        {"id": "r", "modality": "image", "file": "red.png", "captions": ["a red square"]},
+        {"id": "b", "modality": "image", "file": "blue.jpg", "captions": ["a blue square"]},
+    ]
+    path = folder / "manifest.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_bench_quality_prints_every_direction(media: Path, omnidex: Run) -> None:
+    manifest = manifest_of(media)
+
+    document = json.loads(omnidex("bench", "quality", manifest, "--json").out)
+    plain = omnidex("bench", "quality", manifest)
+
+    assert document["schema"] == 1
+    figures = document["directions"]["text->image"]
+    assert (figures["queries"], figures["candidates"]) == (2, 2)
+    assert figures["chance_success@1"] == pytest.approx(0.5)
+    rows = [line.split("\t") for line in plain.out.splitlines()]
+    assert {row[0] for row in rows} == set(document["directions"])
+    assert {len(row) for row in rows} == {9}
+    assert "was not measured" in plain.err
+
+
+def test_bench_quality_on_a_wrong_manifest_is_one_error(media: Path, omnidex: Run) -> None:
+    ended = omnidex("bench", "quality", media / "absent.jsonl", "--json")
+
+    assert ended.code == 2
+    assert json.loads(ended.err)["error"]["message"]
+
+
+def test_bench_ingest_gives_both_ratios(omnidex: Run) -> None:
+    document = json.loads(omnidex("bench", "ingest", "--images", 4, "--turns", 2, "--json").out)
+
+    assert document["images"] == 4
+    assert document["ratio"] > 0
+    assert document["second_run"]["speed_up"] > 0
+
+
+def test_train_hands_over_its_configuration_and_prints_the_checkpoint(
+    tmp_path: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[Path, bool]] = []
+
+    def train(
+        config: Path, *, resume: bool, progress: Callable[[str, int, int, dict[str, float]], None]
+    ) -> Path:
+        calls.append((config, resume))
+        progress("joint", 1, 2, {"loss": 0.5})
+        return tmp_path / "nano.safetensors"
+
+    module = ModuleType("omni_encoder.train")
+    module.train = train
+    monkeypatch.setitem(sys.modules, "omni_encoder.train", module)
+    config = tmp_path / "run.toml"
+    config.touch()
+
+    plain = omnidex("train", config)
+    anew = omnidex("train", config, "--restart", "--json")
+
+    assert calls == [(config, True), (config, False)]
+    assert plain.out == f"{tmp_path / 'nano.safetensors'}\n"
+    assert json.loads(anew.out)["checkpoint"] == str(tmp_path / "nano.safetensors")

@@ -107,7 +107,11 @@ def _failed(error: Exception, *, as_json: bool) -> int:
 
 
 def _interrupted(message: str, *, as_json: bool) -> int:
-    errors.report(errors.Failure(message or "interrupted", "", "interrupted"), as_json=as_json)
+    message = message or "Interrupted."
+    if as_json:
+        errors.report(errors.Failure(message, "", "interrupted"), as_json=True)
+    else:
+        sys.stderr.write(f"{message}\n")
     return errors.INTERRUPTED
 
 

@@ -77,7 +77,8 @@ def index(
         except KeyboardInterrupt:
             kept = sum(opened.counts().values())
             raise Interrupted(
-                f"interrupted; {kept} items are kept in {directory}, and the same command goes on"
+                f"Interrupted: {kept} items are kept in {directory}; "
+                "the same command goes on from there."
             ) from None
     if as_json:
         render.write_json(_report_json(report, opened))

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -174,8 +175,8 @@ def record_json(record: "Record") -> dict[str, object]:
 
 
 def span_text(span: "Span | None") -> str:
-    """A span as `m:ss-m:ss`, or nothing."""
-    return "" if span is None else f"{render.clock(span.start)}-{render.clock(span.end)}"
+    """A span as `m:ss-m:ss`, its end rounded up, or nothing."""
+    return "" if span is None else f"{render.clock(span.start)}-{render.clock(ceil(span.end))}"
 
 
 def _kinds(given: Sequence[str]) -> list[str]:
@@ -209,9 +210,8 @@ def _texts(words: Sequence[str], texts: Sequence[str]) -> list[str]:
 
 def _file_term(modality: "Modality", path: Path) -> "Term":
     """A term for a file, checked as far as that goes without opening it."""
-    from omni_encoder.media import guess_modality
-
     from omni_encoder import Modality, QueryError
+    from omni_encoder.media import guess_modality
     from retrieval import Term
 
     if not path.is_file():
@@ -259,7 +259,9 @@ def _write_paths(hits: Sequence["Hit"], *, end: str) -> None:
 
 def _row(hit: "Hit") -> list[str]:
     record = hit.record
-    what = " - ".join(part for part in (record.title, record.caption, record.text) if part)
+    what = record.text or record.caption or ""
+    if record.title and record.title not in what:
+        what = f"{record.title} - {what}" if what else record.title
     return [
         str(hit.rank),
         f"{hit.score:.3f}",

@@ -42,7 +42,7 @@ def train(
             )
         except KeyboardInterrupt:
             raise Interrupted(
-                "interrupted; the last saved step is kept, and the same command goes on"
+                "Interrupted: the last saved step is kept; the same command goes on from there."
             ) from None
     if as_json:
         render.write_json({"schema": render.SCHEMA, "checkpoint": str(checkpoint)})

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -23,12 +21,10 @@ from omni_encoder import (
     load_encoder,
 )
 from omni_encoder.clip import OpenClipEncoder
-from omni_encoder.clip_images import ImagePreprocess
 from omni_encoder.torchvision_guard import GuardState, ensure_torchvision
 
 ensure_torchvision()
 import open_clip  # noqa: E402 -- the guard comes first
-from open_clip.transform import PreprocessCfg, image_transform_v2  # noqa: E402
 
 NAME = "omnidex-test-tiny"
 CONFIG = {
@@ -139,45 +135,6 @@ def test_padding_is_kept_where_later_tokens_are_seen(folder: Path) -> None:
     ours = encoder.encode([MediaItem(Modality.TEXT, text) for text in TEXTS])
     expected = by_open_clip(name, path, TEXTS, [picture(32, 32)])[: len(TEXTS)]
     assert np.abs(ours - expected).max() < 1e-5
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    height=st.integers(5, 90),
-    width=st.integers(5, 90),
-    size=st.sampled_from([32, (32, 32), (24, 40)]),
-    mode=st.sampled_from(["shortest", "longest", "squash"]),
-    interpolation=st.sampled_from(["bicubic", "bilinear"]),
-)
-def test_preprocessing_equals_open_clips_transform(
-    height: int, width: int, size: int | tuple[int, int], mode: str, interpolation: str
-) -> None:
-    config = {
-        "size": size,
-        "mode": "RGB",
-        "mean": (0.5, 0.4, 0.3),
-        "std": (0.2, 0.3, 0.25),
-        "interpolation": interpolation,
-        "resize_mode": mode,
-        "fill_color": 200,
-    }
-    image = picture(height, width)
-    expected = image_transform_v2(PreprocessCfg(**config), is_train=False)(Image.fromarray(image))
-
-    ours = ImagePreprocess.from_config(config)(image)
-
-    np.testing.assert_allclose(ours, expected.numpy(), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [{"resize_mode": "crop"}, {"mean": (1, 2)}, {"size": (1, 2, 3)}, {"std": "wide"}],
-)
-def test_malformed_preprocessing_is_refused(changed: dict[str, object]) -> None:
-    config = {"size": 8, "mean": 0.5, "std": 0.5, "interpolation": "bicubic", "fill_color": 0}
-
-    with pytest.raises(ValueError, match=r"must be|expected|could not"):
-        ImagePreprocess.from_config(config | {"resize_mode": "squash"} | changed)
 
 
 def test_a_vector_depends_neither_on_its_batch_nor_on_its_place(encoder: OpenClipEncoder) -> None:

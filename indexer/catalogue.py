@@ -204,6 +204,8 @@ class Catalogue:
     def forget(self, paths: Iterable[bytes]) -> None:
         """Drop paths; contents that they held become suspects."""
         chosen = [(path,) for path in paths]
+        if not chosen:
+            return
         with self._transaction() as run:
             run.executemany(f"{_SUSPECT} AND path = ?", chosen)
             run.executemany("DELETE FROM files WHERE path = ?", chosen)
@@ -216,6 +218,10 @@ class Catalogue:
             run.execute("DELETE FROM files WHERE content = ? AND modality = ?", key)
         return paths
 
+    def has_suspects(self) -> bool:
+        """Whether some content has lost a path since the last sweep."""
+        return _number(self._connection.execute("SELECT count(*) FROM suspects")) > 0
+
     def orphans(self) -> list[ContentKey]:
         """Suspects that no path holds any more: their rows can be deleted."""
         found = self._connection.execute(
@@ -224,8 +230,8 @@ class Catalogue:
         )
         return sorted(_keys(found))
 
-    def drop(self, orphans: Sequence[ContentKey]) -> None:
-        """Strike contents off whose rows have been deleted; nobody is a suspect after that."""
+    def acquit(self, orphans: Sequence[ContentKey]) -> None:
+        """Strike off the orphans, whose rows have been deleted; no other suspect is left."""
         with self._transaction() as run:
             run.executemany("DELETE FROM contents WHERE content = ? AND modality = ?", orphans)
             run.execute("DELETE FROM suspects")

@@ -282,7 +282,7 @@ class Reader:
             else:
                 yield Held(job, content)
         except MediaError as error:
-            yield Failed(job, content, error.reason, error.message)
+            yield Failed(job, content, str(error.reason), error.message)
         except FileNotFoundError:
             yield Failed(job, content, "missing", "it went away while it was being indexed")
         except OSError as error:

@@ -37,6 +37,8 @@ class Writer:
 
     def recover(self) -> None:
         """After a writer that didn't finish: keep whole contents and delete the others."""
+        # Not marked again: that would make a catalogue that was lost look like one that was not.
+        self._dirty = True
         table = self._begin()
         complete, broken = table.inventory()
         table.delete(broken)
@@ -89,10 +91,11 @@ class Writer:
 
     def sweep(self) -> None:
         """Delete the items of contents that no path holds any more."""
-        orphans = self.catalogue.orphans()
-        if orphans:
-            self.items_removed += self._begin().delete(orphans)
-        self.catalogue.drop(orphans)
+        if self.catalogue.has_suspects():
+            orphans = self.catalogue.orphans()
+            if orphans:
+                self.items_removed += self._begin().delete(orphans)
+            self.catalogue.acquit(orphans)
 
     def finish(self, *, interrupted: bool = False) -> None:
         """Commit, tidy up, and declare the collection clean, unless the work was interrupted."""

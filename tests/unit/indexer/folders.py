@@ -9,6 +9,8 @@ from PIL import Image
 
 from indexer import Collection
 
+Item = tuple[bytes, tuple[str, ...], str | None]
+
 LONG_AGO = 1_700_000_000
 
 
@@ -47,7 +49,7 @@ def write_folder(folder: Path, *, texts: int = 0, images: int = 0, sounds: int =
     (folder / "b").mkdir()
     for seed in range(texts):
         # Every fifth one has several parts, so that contents straddle batches and commits.
-        words = 400 if seed % 5 == 0 else 20
+        words = 150 if seed % 5 == 0 else 20
         write_text(folder / "ab"[seed % 2] / f"text{seed:03}.txt", seed, words=words)
     for seed in range(images):
         write_image(folder / "ab"[seed % 2] / f"image{seed:03}.png", seed)
@@ -56,8 +58,11 @@ def write_folder(folder: Path, *, texts: int = 0, images: int = 0, sounds: int =
     return folder
 
 
-def items_of(collection: Collection) -> dict[str, tuple[bytes, tuple[str, ...]]]:
-    """Every item by id, with its vector and the names of its files; each id must be there once."""
+def items_of(collection: Collection) -> dict[str, Item]:
+    """Every item by id, with its vector, the names of its files and its caption.
+
+    Each id must be there once.
+    """
     view = collection._view()
     if view is None:
         return {}
@@ -65,6 +70,10 @@ def items_of(collection: Collection) -> dict[str, tuple[bytes, tuple[str, ...]]]
     ids = [record.id for record in records]
     assert len(set(ids)) == len(ids)
     return {
-        record.id: (vector.tobytes(), tuple(path.name for path in record.paths))
+        record.id: (
+            vector.tobytes(),
+            tuple(path.name for path in record.paths),
+            record.caption,
+        )
         for record, vector in zip(records, view.loaded.vectors, strict=True)
     }

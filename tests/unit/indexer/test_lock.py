@@ -20,10 +20,14 @@ with writer_lock(Path(sys.argv[1]), "index"):
 """
 
 
+def lock(directory: Path, command: str = "index") -> None:
+    with writer_lock(directory, command):
+        pass
+
+
 def test_a_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
     with writer_lock(tmp_path, "index"), pytest.raises(CollectionError) as caught:
-        with writer_lock(tmp_path, "remove"):
-            raise AssertionError
+        lock(tmp_path, "remove")
     assert f"process {os.getpid()}" in caught.value.message
     assert "(index)" in caught.value.message
     with writer_lock(tmp_path, "remove"):
@@ -40,8 +44,7 @@ def test_a_killed_holder_does_not_block(tmp_path: Path) -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == b"held\n"
         with pytest.raises(CollectionError, match=f"process {child.pid}"):
-            with writer_lock(tmp_path, "index"):
-                raise AssertionError
+            lock(tmp_path)
         child.send_signal(signal.SIGKILL)
         child.wait()
     with writer_lock(tmp_path, "index"):
@@ -50,13 +53,11 @@ def test_a_killed_holder_does_not_block(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(CollectionError, match="can't write"):
-        with writer_lock(tmp_path / "nowhere", "index"):
-            raise AssertionError
+        lock(tmp_path / "nowhere")
 
 
 def test_a_damaged_lock_file_still_locks(tmp_path: Path) -> None:
     with writer_lock(tmp_path, "index"):
         (tmp_path / LOCK_NAME).write_text("[1")
         with pytest.raises(CollectionError, match="by another process"):
-            with writer_lock(tmp_path, "index"):
-                raise AssertionError
+            lock(tmp_path)

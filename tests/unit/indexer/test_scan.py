@@ -104,9 +104,8 @@ def test_empty_roots_are_named(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_utf8_are_found(tmp_path: Path) -> None:
-    path = os.path.join(os.fsencode(tmp_path), b"caf\xe9.txt")
-    with open(path, "wb") as file:
-        file.write(b"x")
+    path = os.fsencode(tmp_path) + b"/caf\xe9.txt"
+    touch(Path(os.fsdecode(path)))
     assert list(scan([tmp_path]).files) == [path]
 
 

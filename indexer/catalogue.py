@@ -6,7 +6,8 @@ as any. The catalogue is never ahead of the vectors: a content is entered after 
 
 import os
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,7 @@ class Catalogue:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._close = weakref.finalize(self, connection.close)
 
     @classmethod
     def open_to_read(cls, directory: Path) -> "Catalogue":
@@ -124,7 +126,7 @@ class Catalogue:
             connection = _connect(path, f"{path.absolute().as_uri()}?{mode}")
             if connection is not None:
                 return cls(connection)
-        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection = _open(":memory:")
         connection.executescript(_SCHEMA)
         return cls(connection)
 
@@ -139,7 +141,7 @@ class Catalogue:
         uri = f"{path.absolute().as_uri()}?mode=rwc"
         connection = _connect(path, uri)
         if connection is None:
-            connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
+            connection = _open(uri)
             # Readers are not kept waiting by a writer, nor it by them.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(
@@ -150,7 +152,7 @@ class Catalogue:
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._close()
 
     def fresh(self) -> bool:
         """Whether nothing was ever recorded here: it was just made, or stands in for a lost one."""
@@ -273,13 +275,11 @@ class Catalogue:
         """The files that hold a content, sorted by path."""
         return [Location(*row) for row in self._connection.execute(f"{_LOCATIONS} ORDER BY 1", key)]
 
-    def all_locations(self) -> Iterator[tuple[ContentKey, Location]]:
-        """Every file with its content."""
-        found = self._connection.execute(
+    def all_locations(self) -> Iterable[tuple[str, str, bytes, int, int]]:
+        """Content, modality, path, size and mtime_ns of every file that has a content."""
+        return self._connection.execute(
             "SELECT content, modality, path, size, mtime_ns FROM files WHERE state = 'ok'"
         )
-        for content, modality, *location in found:
-            yield ContentKey(content, Modality(modality)), Location(*location)
 
     def changes(self) -> tuple[int, int]:
         """A value that is another one after any change, whoever made it."""
@@ -308,11 +308,18 @@ class Catalogue:
         self._connection.execute("COMMIT")
 
 
+def _open(uri: str) -> sqlite3.Connection:
+    # Whichever thread finds it unused closes it, so it isn't bound to the one that opened it.
+    return sqlite3.connect(
+        uri, uri=True, isolation_level=None, timeout=BUSY_S, check_same_thread=False
+    )
+
+
 def _connect(path: Path, uri: str) -> sqlite3.Connection | None:
     """Open a catalogue; None if it has not been filled yet."""
     connection: sqlite3.Connection | None = None
     try:
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
+        connection = _open(uri)
         version = _number(connection.execute("PRAGMA user_version"))
     except sqlite3.DatabaseError as error:
         if connection is not None:

@@ -234,12 +234,13 @@ class Collection:
         """
         view = self._view_last or self._view()
         known = np.zeros(0, np.int64) if view is None else view.loaded.rows
-        missing = np.setdiff1d(rows, known)
-        if len(missing):
-            raise ValueError(f"there is no row {missing[0]}")
+        positions = np.searchsorted(known, rows)
+        for row, position in zip(rows.tolist(), positions.tolist(), strict=True):
+            if position == len(known) or known[position] != row:
+                raise ValueError(f"there is no row {row}")
         if view is None:
             return []
-        return [self._record(one) for one in view.loaded.facts(np.searchsorted(known, rows))]
+        return [self._record(facts) for facts in view.loaded.facts(positions)]
 
     def get(self, id_prefix: str) -> Record:
         """What is known of one item.

@@ -80,16 +80,22 @@ class Loaded:
     def __init__(self, version: int, table: pa.Table, dim: int) -> None:
         self.version = version
         rows = table["_rowid"].to_numpy().astype(np.int64)
-        order = np.argsort(rows)
-        self.rows: Int64[np.ndarray, " items"] = rows[order]
-        self.modalities: Int8[np.ndarray, " items"] = _modalities(table)[order]
-        self.vectors: Float16[np.ndarray, "items dim"] = _to_vectors(table, dim)[order]
-        self._facts = table.drop_columns(["vector"]).take(order)
+        if np.any(rows[1:] < rows[:-1]):  # rows that were written anew come last
+            order = np.argsort(rows)
+            table, rows = table.take(order), rows[order]
+        self.rows: Int64[np.ndarray, " items"] = rows
+        self.modalities: Int8[np.ndarray, " items"] = _modalities(table)
+        self.vectors: Float16[np.ndarray, "items dim"] = _to_vectors(table, dim)
+        # In one piece: taking a few rows from hundreds of pieces takes longer than the search.
+        self._facts = table.drop_columns(["vector"]).combine_chunks()
 
-    def facts(self, positions: Int64[np.ndarray, " chosen"] | None = None) -> list[Facts]:
-        """What is known of the items at some positions, or of all."""
-        chosen = self._facts if positions is None else self._facts.take(positions)
-        return _to_facts(chosen)
+    def facts(self, positions: Int64[np.ndarray, " chosen"]) -> list[Facts]:
+        """What is known of the items at some positions."""
+        return _to_facts(self._facts.take(positions))
+
+    def columns(self, *names: str) -> Iterator[tuple[object, ...]]:
+        """Some facts of all items, item by item."""
+        return _rows(self._facts, *names)
 
 
 class VectorTable:

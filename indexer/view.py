@@ -15,7 +15,7 @@ from .exact import centre_rows
 from .manifest import Manifest
 from .table import MODALITIES, Facts, Loaded
 from .types import Record
-from .where import Filter
+from .where import FACTS, Filter
 
 
 class View:
@@ -52,7 +52,7 @@ class View:
         if where is not None:
             state = catalogue.changes()
             if self._filter is None or self._filter[0] != state:
-                made = Filter(self.loaded.facts(), catalogue.all_locations())
+                made = Filter(self.loaded.columns(*FACTS), catalogue.all_locations())
                 self._filter = (state, made)
             chosen = self._filter[1].positions(where)
         if modalities is not None:

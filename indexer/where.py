@@ -5,7 +5,7 @@ expression do nothing but read it. An item with several paths is chosen if one o
 """
 
 import sqlite3
-from collections import defaultdict
+import weakref
 from collections.abc import Iterable
 
 import numpy as np
@@ -13,10 +13,7 @@ from jaxtyping import Int64
 
 from omni_encoder import QueryError
 
-from .catalogue import ContentKey, Location
-from .table import Facts
-
-COLUMNS = {
+FACTS = {
     "id": "TEXT",
     "content": "TEXT",
     "modality": "TEXT",
@@ -30,10 +27,9 @@ COLUMNS = {
     "width": "INTEGER",
     "height": "INTEGER",
     "duration": "REAL",
-    "path": "TEXT",
-    "bytes": "INTEGER",
-    "mtime": "REAL",
 }
+LOCATION = {"path": "TEXT", "bytes": "INTEGER", "mtime": "REAL"}
+COLUMNS = (*FACTS, *LOCATION)
 
 FUNCTIONS = frozenset(
     [
@@ -50,24 +46,41 @@ class Filter:
     """The items of one version of a collection, ready to be filtered."""
 
     def __init__(
-        self, facts: Iterable[Facts], locations: Iterable[tuple[ContentKey, Location]]
+        self,
+        facts: Iterable[tuple[object, ...]],
+        locations: Iterable[tuple[str, str, bytes, int, int]],
     ) -> None:
-        places: dict[ContentKey, list[tuple[object, ...]]] = defaultdict(list)
-        for key, at in locations:
-            places[key].append((at.path, at.size, at.mtime_ns / 1e9))
-        self._connection = sqlite3.connect(":memory:", isolation_level=None)
-        columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
-        self._connection.execute(f"CREATE TABLE items (position INTEGER, {columns})")
-        # A path that isn't valid UTF-8 can still be text to SQLite, which LIKE wants.
-        values = ", ".join("CAST(? AS TEXT)" if name == "path" else "?" for name in COLUMNS)
-        self._connection.executemany(
-            f"INSERT INTO items VALUES (?, {values})",  # noqa: S608 - names of ours
-            (
-                (position, *_to_columns(one), *place)
-                for position, one in enumerate(facts)
-                for place in places.get(one.key, [(None, None, None)])
-            ),
+        """Take in all items.
+
+        Args:
+            facts: The `FACTS` of every item, in order.
+            locations: Content, modality, path, size and mtime_ns of every file.
+        """
+        # Whichever thread finds it unused closes it.
+        self._connection = sqlite3.connect(
+            ":memory:", isolation_level=None, check_same_thread=False
         )
+        weakref.finalize(self, self._connection.close)
+        run = self._connection.execute
+        run("BEGIN")  # else every row is a transaction of its own
+        run(f"CREATE TABLE facts (position INTEGER, {_declare(FACTS)})")
+        run(f"CREATE TABLE files (content TEXT, modality TEXT, {_declare(LOCATION)})")
+        holes = ", ".join("?" * len(FACTS))
+        self._connection.executemany(
+            f"INSERT INTO facts VALUES (?, {holes})",  # noqa: S608 - question marks only
+            ((position, *values) for position, values in enumerate(facts)),
+        )
+        # A path that isn't valid UTF-8 can still be text to SQLite, which LIKE wants.
+        self._connection.executemany(
+            "INSERT INTO files VALUES (?, ?, CAST(? AS TEXT), ?, ? / 1e9)", locations
+        )
+        run(
+            "CREATE TABLE items AS SELECT facts.*, path, bytes, mtime"
+            " FROM facts LEFT JOIN files USING (content, modality)"
+        )
+        run("DROP TABLE facts")
+        run("DROP TABLE files")
+        run("COMMIT")
 
     def positions(self, where: str) -> Int64[np.ndarray, " chosen"]:
         """Which items an expression holds for, ascending.
@@ -82,7 +95,7 @@ class Filter:
             selects += action == sqlite3.SQLITE_SELECT
             allowed = action in _ALLOWED and selects <= 1
             if action == sqlite3.SQLITE_READ:
-                allowed = first == "items" and second in {*COLUMNS, "position"}
+                allowed = first == "items" and second in (*COLUMNS, "position")
             if action == sqlite3.SQLITE_FUNCTION:
                 allowed = (second or "").lower() in FUNCTIONS
             return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
@@ -104,20 +117,5 @@ class Filter:
         return np.unique(np.array(found, dtype=np.int64))
 
 
-def _to_columns(facts: Facts) -> tuple[object, ...]:
-    span = facts.span
-    return (
-        facts.id,
-        facts.key.content,
-        str(facts.key.modality),
-        facts.part,
-        span.start if span else None,
-        span.end if span else None,
-        facts.mime,
-        facts.title,
-        facts.caption,
-        facts.text,
-        facts.width,
-        facts.height,
-        facts.duration,
-    )
+def _declare(columns: dict[str, str]) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in columns.items())

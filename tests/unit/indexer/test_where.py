@@ -2,47 +2,31 @@ import sqlite3
 
 import pytest
 
-from indexer.catalogue import ContentKey, Location
-from indexer.table import Facts
-from indexer.where import COLUMNS, Filter
-from omni_encoder import Modality, QueryError, Span
+from indexer.where import COLUMNS, FACTS, Filter
+from omni_encoder import QueryError
 
-VIDEO = ContentKey("aa" * 16, Modality.VIDEO)
-IMAGE = ContentKey("bb" * 16, Modality.IMAGE)
-TEXT = ContentKey("cc" * 16, Modality.TEXT)
+VIDEO, IMAGE, TEXT = "aa" * 16, "bb" * 16, "cc" * 16
 
 
-def facts(key: ContentKey, **known: object) -> Facts:
-    values = {
-        "row": 0,
-        "id": f"{key.content}.{key.modality}.0",
-        "key": key,
-        "part": 0,
-        "span": None,
-        "mime": "x/y",
-        "title": None,
-        "caption": None,
-        "text": None,
-        "width": None,
-        "height": None,
-        "duration": None,
-    }
-    return Facts(**{**values, **known})
+def facts(content: str, modality: str, **known: object) -> tuple[object, ...]:
+    values = {"content": content, "modality": modality, "part": 0, **known}
+    return tuple(values.get(name) for name in FACTS)
 
 
 @pytest.fixture(scope="module")
 def items() -> Filter:
     return Filter(
         [
-            facts(VIDEO, duration=12.5, span=Span(0.0, 10.0)),
-            facts(VIDEO, duration=12.5, span=Span(10.0, 12.5), part=1),
-            facts(IMAGE, width=640, height=480, caption="a dog"),
-            facts(TEXT, text="It's a (strange) text"),
+            facts(VIDEO, "video", duration=12.5, start_s=0.0, end_s=10.0),
+            facts(VIDEO, "video", duration=12.5, start_s=10.0, end_s=12.5, part=1),
+            facts(IMAGE, "image", width=640, height=480, caption="a dog"),
+            facts(TEXT, "text", text="It's a (strange) text"),
         ],
         [
-            (VIDEO, Location(b"/media/holiday/beach.mp4", 1000, 86_400 * 10**9)),
-            (IMAGE, Location(b"/media/holiday/caf\xe9.jpg", 50, 0)),
-            (IMAGE, Location(b"/media/copy.jpg", 50, 0)),
+            (VIDEO, "video", b"/media/holiday/beach.mp4", 1000, 86_400 * 10**9),
+            (VIDEO, "audio", b"/media/sound.mp4", 1000, 86_400 * 10**9),
+            (IMAGE, "image", b"/media/holiday/caf\xe9.jpg", 50, 0),
+            (IMAGE, "image", b"/media/copy.jpg", 50, 0),
         ],
     )
 
@@ -54,6 +38,7 @@ def items() -> Filter:
         ("path LIKE '%holiday%'", [0, 1, 2]),
         ("path LIKE '%copy%' AND width > 600", [2]),
         ("path IS NULL", [3]),
+        ("path LIKE '%sound%'", []),
         ("start_s >= 10", [1]),
         ("text LIKE '%(strange)%' -- a comment", [3]),
         ("text = 'It''s a (strange) text'", [3]),

@@ -29,9 +29,13 @@ def test_nearest_equals_brute_force_with_ties_and_filters(
 ) -> None:
     generator = np.random.default_rng(seed)
     # Few different vectors for many items: most scores are tied.
-    pool = centre_rows(generator.standard_normal((distinct, 7)).astype(np.float32), np.zeros(7))
+    pool = centre_rows(
+        generator.standard_normal((distinct, 7)).astype(np.float32), np.zeros(7, np.float32)
+    )
     vectors = pool[generator.integers(0, distinct, items)]
-    query = centre_rows(generator.standard_normal((1, 7)).astype(np.float32), np.zeros(7))[0]
+    query = centre_rows(
+        generator.standard_normal((1, 7)).astype(np.float32), np.zeros(7, np.float32)
+    )[0]
     chosen = np.flatnonzero(generator.random(items) < generator.random()) if filtered else None
 
     numbers, scores = nearest_rows(query, vectors, k=k, chosen=chosen)
@@ -45,7 +49,9 @@ def test_nearest_equals_brute_force_with_ties_and_filters(
 def test_equal_vectors_have_equal_scores_wherever_they_stand(k: int, dim: int) -> None:
     # A plain matrix product fails this: BLAS sums the last rows in another order.
     generator = np.random.default_rng(dim)
-    one, query = centre_rows(generator.standard_normal((2, dim)).astype(np.float32), np.zeros(dim))
+    one, query = centre_rows(
+        generator.standard_normal((2, dim)).astype(np.float32), np.zeros(dim, np.float32)
+    )
     numbers, scores = nearest_rows(query, np.tile(one, (1001, 1)), k=k)
 
     assert numbers.tolist() == list(range(k))
@@ -54,7 +60,9 @@ def test_equal_vectors_have_equal_scores_wherever_they_stand(k: int, dim: int) -
 
 def test_a_score_does_not_depend_on_the_filter() -> None:
     generator = np.random.default_rng(0)
-    vectors = centre_rows(generator.standard_normal((500, 64)).astype(np.float32), np.zeros(64))
+    vectors = centre_rows(
+        generator.standard_normal((500, 64)).astype(np.float32), np.zeros(64, np.float32)
+    )
     every, scores = nearest_rows(vectors[0], vectors, k=500)
     alone = [
         nearest_rows(vectors[0], vectors, k=1, chosen=np.array([number]))[1][0] for number in every

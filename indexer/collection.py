@@ -37,7 +37,8 @@ from .types import Nearest, Problem, Record, Removal
 from .writer import Writer
 
 if TYPE_CHECKING:
-    from .table import Facts, VectorTable
+    from .rows import Facts
+    from .table import VectorTable
     from .view import View
 
 

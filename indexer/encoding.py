@@ -22,7 +22,7 @@ from .reading import (
     Reader,
     weight,
 )
-from .table import ItemRow
+from .rows import ItemRow
 from .types import IngestOptions, Phase, Problem, Progress, Tally
 from .writer import Writer
 

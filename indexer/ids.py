@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from omni_encoder import QueryError
 
 if TYPE_CHECKING:
-    from .table import Facts
+    from .rows import Facts
 
 # The first digits of a content, then perhaps a modality or how it begins, and a part.
 _ID = re.compile(r"([0-9a-f]{4,32})(?:\.([a-z]+))?(?:\.([0-9]{1,9}))?")

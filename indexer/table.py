@@ -6,7 +6,6 @@ do without it imports this module late.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -19,10 +18,10 @@ from jaxtyping import Float16, Float32, Float64, Int8, Int64
 from lancedb.table import Table
 
 from omni_encoder import CollectionError, EncoderSpec, Modality, Span
-from omni_encoder.media import MediaInfo
 
 from .catalogue import ContentKey, ContentRow
 from .manifest import LANCE_NAME, table_name
+from .rows import Facts, ItemRow
 
 FRAGMENTS = 20
 """Past so many fragments reading gets slower; then they are merged."""
@@ -38,37 +37,6 @@ _FACTS = [
     *("_rowid", "id", "content", "modality", "part", "start_s", "end_s", "mime"),
     *("title", "caption", "text", "width", "height", "duration"),
 ]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ItemRow:
-    """A new item: one part of a content, with its vector."""
-
-    key: ContentKey
-    part: int
-    last: bool
-    span: Span | None
-    text: str | None
-    info: MediaInfo
-    vector: Float32[np.ndarray, " dim"]
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the table knows of an item, but for its vector."""
-
-    row: int
-    id: str
-    key: ContentKey
-    part: int
-    span: Span | None
-    mime: str
-    title: str | None
-    caption: str | None
-    text: str | None
-    width: int | None
-    height: int | None
-    duration: float | None
 
 
 class Loaded:

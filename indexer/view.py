@@ -13,7 +13,8 @@ from omni_encoder import Modality
 from .catalogue import Catalogue, Location
 from .exact import centre_rows
 from .manifest import Manifest
-from .table import MODALITIES, Facts, Loaded
+from .rows import Facts
+from .table import MODALITIES, Loaded
 from .types import Record
 from .where import FACTS, Filter
 

@@ -14,7 +14,8 @@ from .catalogue import Catalogue, ContentKey, ContentRow, FileRow
 from .manifest import Manifest, write_manifest
 
 if TYPE_CHECKING:
-    from .table import ItemRow, VectorTable
+    from .rows import ItemRow
+    from .table import VectorTable
 
 
 class Writer:

@@ -130,6 +130,27 @@ def test_moves_copies_and_touches_are_not_encoded_again(
     assert "text000.txt" not in names(collection)
 
 
+def test_moved_files_need_neither_vectors_nor_encoder(
+    media: Path, collection: Collection, encoder: ToyEncoder
+) -> None:
+    ingest([media], collection, encoder)
+    (media / "a").rename(media / "c")
+    code = """
+import sys
+from pathlib import Path
+from indexer import Collection, ingest
+with Collection.open(Path(sys.argv[1])) as collection:
+    report = ingest([Path(sys.argv[2])], collection, sys.exit)
+assert (report.reused, report.removed, report.unchanged) == (9, 9, 9), report
+assert not {"lancedb", "pyarrow", "PIL", "av"} & sys.modules.keys()
+"""
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, collection.directory, media],
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+
 def test_content_lives_as_long_as_one_of_its_paths(
     media: Path, collection: Collection, encoder: ToyEncoder
 ) -> None:

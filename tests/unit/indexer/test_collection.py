@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from indexer import Collection, Nearest, Record
 from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
 from indexer.manifest import REFERENCE_WEIGHT
-from indexer.table import ItemRow
+from indexer.rows import ItemRow
 from omni_encoder import CollectionError, EncoderMismatchError, Modality, QueryError, Span
 from omni_encoder.media import MediaInfo
 from tests.toy import DIM, ToyEncoder

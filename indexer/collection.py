@@ -4,7 +4,6 @@ import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,12 +123,7 @@ class Collection:
     def __enter__(self) -> "Collection":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -294,7 +288,6 @@ class Collection:
                 paths |= set(writer.catalogue.forget_content(key))
             writer.catalogue.forget(paths)
             writer.sweep()
-            writer.finish()
         return Removal(
             tuple(Path(os.fsdecode(path)) for path in sorted(paths)), writer.items_removed
         )
@@ -302,6 +295,8 @@ class Collection:
     @contextmanager
     def writing(self, command: str) -> Generator[Writer, None, None]:
         """Become the one writer; `ingest` is what uses it.
+
+        At the end everything is committed. An exception doesn't undo what was done before it.
 
         Args:
             command: What is being done, for the message that another process shows meanwhile.
@@ -313,11 +308,16 @@ class Collection:
             # Another writer may have finished since the collection was opened.
             self._refresh_manifest()
             catalogue = Catalogue.open_to_write(self._directory)
+            writer = Writer(self._directory, self._manifest, catalogue)
             try:
-                writer = Writer(self._directory, self._manifest, catalogue)
                 if not catalogue.clean():
                     writer.recover()
-                yield writer
+                try:
+                    yield writer
+                except BaseException:
+                    writer.finish(interrupted=True)
+                    raise
+                writer.finish()
             finally:
                 catalogue.close()
                 self.close()

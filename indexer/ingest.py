@@ -34,8 +34,7 @@ def ingest(
     Args:
         roots: Files, and folders with everything under them.
         collection: Where the items go.
-        encoder: The collection's encoder, or what loads it. A loader is called only if something
-            must be encoded.
+        encoder: The collection's encoder, or what loads it if something must be encoded.
         options: How to do it; None stands for the defaults.
         progress: Called after every file, on the calling thread.
 
@@ -54,46 +53,33 @@ def ingest(
     tell(Progress(Phase.SCAN, len(found.files), len(found.files)))
     tally = Tally(problems=list(found.problems))
     with collection.writing("index") as writer:
-        try:
-            known = writer.catalogue.files_under(map(os.fsencode, found.roots))
-            _enter_problems(found.problems, known, writer)
-            changed = {
-                path: stamp
-                for path, stamp in found.files.items()
-                if not _is_unchanged(known.get(path), stamp, retry_failed=options.retry_failed)
-            }
-            tally.unchanged = len(found.files) - len(changed)
-            if changed:
-                from .encoding import EncodingRun
+        known = writer.catalogue.files_under(map(os.fsencode, found.roots))
+        _enter_problems(found.problems, known, writer)
+        changed = _changed(found, known, retry_failed=options.retry_failed)
+        tally.unchanged = len(found.files) - len(changed)
+        if changed:
+            from .encoding import EncodingRun
 
-                run = EncodingRun(collection, encoder, writer, tally, options)
-                run.read(changed, known, tell)
-            tell(Progress(Phase.FINISH, tally.settled, tally.settled, items=writer.items))
-            writer.commit()
-            gone = _gone(known, found, prune=options.prune)
-            writer.catalogue.forget(gone)
-            writer.sweep()
-        except BaseException:
-            writer.finish(interrupted=True)
-            raise
-        writer.finish()
-    return IngestReport(
-        scanned=len(found.files),
-        unchanged=tally.unchanged,
-        encoded=tally.encoded,
-        reused=tally.reused,
-        failed=len(tally.problems),
-        removed=len(gone),
-        items=writer.items,
-        items_removed=writer.items_removed,
-        ignored=dict(found.ignored),
-        problems=tuple(sorted(tally.problems, key=lambda problem: problem.path)),
-        seconds=time.monotonic() - started,
-    )
+            EncodingRun(collection, encoder, writer, tally, options).read(changed, known, tell)
+        tell(Progress(Phase.FINISH, tally.settled, tally.settled, items=writer.items))
+        writer.commit()
+        gone = _gone(known, found, prune=options.prune)
+        tally.removed = len(gone)
+        writer.catalogue.forget(gone)
+        writer.sweep()
+    return _report(found, tally, writer, time.monotonic() - started)
 
 
-def _is_unchanged(row: FileRow | None, stamp: FileStamp, *, retry_failed: bool) -> bool:
-    return row is not None and row.stamp == stamp and not (retry_failed and row.key is None)
+def _changed(
+    found: Scan, known: Mapping[bytes, FileRow], *, retry_failed: bool
+) -> dict[bytes, FileStamp]:
+    """The files that are not as the catalogue has them."""
+    changed: dict[bytes, FileStamp] = {}
+    for path, stamp in found.files.items():
+        row = known.get(path)
+        if row is None or row.stamp != stamp or (retry_failed and row.key is None):
+            changed[path] = stamp
+    return changed
 
 
 def _enter_problems(
@@ -117,6 +103,22 @@ def _gone(known: Mapping[bytes, FileRow], found: Scan, *, prune: bool) -> list[b
         for path in known.keys() - seen
         if not path.startswith(spared) and is_gone(Path(os.fsdecode(path)))
     ]
+
+
+def _report(found: Scan, tally: Tally, writer: Writer, seconds: float) -> IngestReport:
+    return IngestReport(
+        scanned=len(found.files),
+        unchanged=tally.unchanged,
+        encoded=tally.encoded,
+        reused=tally.reused,
+        failed=len(tally.problems),
+        removed=tally.removed,
+        items=writer.items,
+        items_removed=writer.items_removed,
+        ignored=dict(found.ignored),
+        problems=tuple(sorted(tally.problems, key=lambda problem: problem.path)),
+        seconds=seconds,
+    )
 
 
 def _tell_nobody(_: Progress) -> None:

@@ -198,6 +198,7 @@ class Tally:
     unchanged: int = 0
     encoded: int = 0
     reused: int = 0
+    removed: int = 0
     settled: int = 0
     bytes: int = 0
     problems: list[Problem] = field(default_factory=list[Problem])

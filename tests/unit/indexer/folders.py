@@ -77,3 +77,7 @@ def items_of(collection: Collection) -> dict[str, Item]:
         )
         for record, vector in zip(records, view.loaded.vectors, strict=True)
     }
+
+
+def names_in(collection: Collection) -> set[str]:
+    return {name for _, files, _ in items_of(collection).values() for name in files}

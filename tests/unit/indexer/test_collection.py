@@ -55,7 +55,6 @@ def fill(collection: Collection, rows: list[ItemRow]) -> None:
                 writer.enter(file, ContentRow(row.key, row.part + 1, partial=row.info.partial))
             if writer.waiting()[0] >= 50:
                 writer.commit()
-        writer.finish()
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +289,6 @@ def test_a_reader_sees_each_commit_at_its_next_question(tmp_path: Path) -> None:
         with collection.writing("test") as writer:
             writer.catalogue.forget(path for path in writer.catalogue.files_under([b"/media/text"]))
             writer.sweep()
-            writer.finish()
         kinds = [record.modality for record in reader.records(reader.nearest(query, k=100).rows)]
         assert set(kinds) == set(Modality) - {Modality.TEXT}
 

@@ -1,0 +1,283 @@
+"""Ingest when something is wrong: with files, drives, encoders, or the collection itself."""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer import Collection, IngestOptions, ingest
+from indexer.catalogue import CATALOGUE_NAME
+from omni_encoder import (
+    CollectionError,
+    EncoderError,
+    EncoderMismatchError,
+    MediaError,
+    MediaItem,
+    Modality,
+)
+from tests.toy import DIM, ToyEncoder
+from tests.unit.indexer.folders import (
+    items_of,
+    names_in,
+    settle,
+    write_image,
+    write_sound,
+    write_text,
+)
+
+SMALL = IngestOptions(batch_items=4, commit_rows=8)
+
+
+def test_bad_files_are_reported_and_stop_nothing(
+    media: Path, collection: Collection, encoder: ToyEncoder
+) -> None:
+    (media / "empty.png").touch()
+    (media / "cut.png").write_bytes((media / "a" / "image000.png").read_bytes()[:60])
+    (media / "words.wav").write_text("this is no sound")
+    for path in media.glob("*.*"):
+        settle(path)
+    report = ingest([media], collection, encoder, options=SMALL)
+
+    bad = {"empty.png", "cut.png", "words.wav"}
+    assert (report.encoded, report.failed) == (18, 3)
+    assert {problem.path.name for problem in report.problems} == bad
+    assert {problem.path.name for problem in collection.problems()} == bad
+    assert all(problem.reason and problem.message for problem in collection.problems())
+
+    again = ingest([media], collection, encoder)
+    assert (again.unchanged, again.failed) == (21, 0)
+    retried = ingest([media], collection, encoder, options=IngestOptions(retry_failed=True))
+    assert (retried.unchanged, retried.failed) == (18, 3)
+
+    write_image(media / "cut.png", 99)
+    (media / "empty.png").unlink()
+    ingest([media], collection, encoder)
+    assert {problem.path.name for problem in collection.problems()} == {"words.wav"}
+    assert "cut.png" in names_in(collection)
+
+
+def test_media_the_encoder_does_not_know_are_reported(media: Path, tmp_path: Path) -> None:
+    class Blind(ToyEncoder):
+        def __init__(self) -> None:
+            super().__init__(name="blind")
+            self.spec = type(self.spec)(
+                "blind", "ab" * 16, DIM, (Modality.TEXT, Modality.AUDIO), self.spec.layout
+            )
+
+    blind = Blind()
+    with Collection.create(tmp_path / "blind", blind.spec) as collection:
+        report = ingest([media], collection, blind)
+        assert (report.encoded, report.failed) == (12, 6)
+        assert {problem.reason for problem in collection.problems()} == {"unsupported"}
+
+
+def test_a_file_that_fails_half_way_leaves_nothing_behind(
+    media: Path, collection: Collection, encoder: ToyEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from indexer import reading
+
+    original = reading.open_media
+
+    def breaks_after_ten(path: Path, layout):
+        info, items = original(path, layout)
+        if path.name != "long.txt":
+            return info, items
+
+        def cut() -> Iterator[MediaItem]:
+            for item in items:
+                if item.part == 10:
+                    raise MediaError("broken in the middle", reason="truncated")
+                yield item
+
+        return info, cut()
+
+    write_text(media / "long.txt", 50, words=2000)
+    monkeypatch.setattr(reading, "open_media", breaks_after_ten)
+    options = IngestOptions(batch_items=1, commit_rows=1, decode_threads=1)
+    report = ingest([media], collection, encoder, options=options)
+
+    assert report.failed == 1
+    assert report.items == len(items_of(collection)) == sum(collection.counts().values())
+    assert "long.txt" not in names_in(collection)
+
+
+@pytest.mark.parametrize("writes", [1, 2])
+def test_a_file_that_changes_while_it_is_read_is_read_once_more(
+    media: Path,
+    collection: Collection,
+    encoder: ToyEncoder,
+    monkeypatch: pytest.MonkeyPatch,
+    writes: int,
+) -> None:
+    from indexer import reading
+
+    original = reading.open_media
+    target = write_text(media / "busy.txt", 60, words=400)
+    written = 0
+
+    def writes_meanwhile(path: Path, layout):
+        nonlocal written
+        info, items = original(path, layout)
+        if path == target and written < writes:
+            written += 1
+            parts = list(items)
+            write_text(target, 60 + written, words=500 + written)
+            return info, iter(parts)
+        return info, items
+
+    monkeypatch.setattr(reading, "open_media", writes_meanwhile)
+    report = ingest([media], collection, encoder, options=IngestOptions(batch_items=1))
+
+    assert len(items_of(collection)) == report.items
+    if writes == 1:
+        assert report.encoded == 19
+        assert "busy.txt" in names_in(collection)
+    else:
+        assert [problem.reason for problem in report.problems] == ["changing"]
+        assert "busy.txt" not in names_in(collection)
+        # It is left alone now, so the next run reads it.
+        monkeypatch.undo()
+        os.utime(target, (2, 2))
+        ingest([media], collection, encoder)
+        assert "busy.txt" in names_in(collection)
+
+
+def test_nothing_is_forgotten_for_a_drive_that_is_not_there(
+    media: Path, collection: Collection, encoder: ToyEncoder, tmp_path: Path
+) -> None:
+    ingest([media], collection, encoder)
+    before = items_of(collection)
+    media.rename(tmp_path / "elsewhere")
+
+    with pytest.raises(MediaError, match="no file or folder"):
+        ingest([media], collection, encoder)
+    assert items_of(collection) == before
+
+    media.mkdir()
+    assert ingest([media], collection, encoder).removed == 0
+    assert items_of(collection) == before
+
+    report = ingest([media], collection, encoder, options=IngestOptions(prune=True))
+    assert (report.removed, report.items_removed) == (18, len(before))
+    assert items_of(collection) == {}
+    assert collection.counts() == {}
+
+
+def test_an_interruption_keeps_what_is_finished(
+    media: Path, collection: Collection, tmp_path: Path
+) -> None:
+    class Interrupted(ToyEncoder):
+        def encode(self, items: Sequence[MediaItem]) -> np.ndarray:
+            if self.encoded > 20:
+                raise KeyboardInterrupt
+            return super().encode(items)
+
+    options = IngestOptions(batch_items=1, commit_rows=1000)
+    with pytest.raises(KeyboardInterrupt):
+        ingest([media], collection, Interrupted(), options=options)
+    assert threading.active_count() == 1 or all(
+        not thread.name.startswith("reader") for thread in threading.enumerate()
+    )
+    kept = items_of(collection)
+    assert kept
+    assert sum(collection.counts().values()) == len(kept)
+
+    encoder = ToyEncoder()
+    report = ingest([media], collection, encoder)
+    assert encoder.encoded == report.items
+    assert len(items_of(collection)) == len(kept) + report.items
+
+    whole = ToyEncoder()
+    with Collection.create(tmp_path / "whole", whole.spec) as other:
+        ingest([media], other, whole)
+        assert items_of(other) == items_of(collection)
+
+
+@pytest.mark.parametrize("wrong", ["shape", "nan", "error"])
+def test_a_faulty_encoder_stops_the_run_and_enters_nothing_wrong(
+    media: Path, collection: Collection, wrong: str
+) -> None:
+    class Faulty(ToyEncoder):
+        def encode(self, items: Sequence[MediaItem]) -> np.ndarray:
+            if wrong == "error":
+                raise EncoderError("out of order")
+            vectors = super().encode(items)
+            return vectors[:, :-1] if wrong == "shape" else vectors * np.nan
+
+    with pytest.raises(EncoderError):
+        ingest([media], collection, Faulty())
+    assert items_of(collection) == {}
+
+
+def test_another_encoder_is_refused_before_anything_changes(
+    media: Path, collection: Collection, encoder: ToyEncoder
+) -> None:
+    other = ToyEncoder(seed=1)
+    with pytest.raises(EncoderMismatchError) as caught:
+        ingest([media], collection, other)
+    assert encoder.spec.name in caught.value.hint
+    with pytest.raises(EncoderMismatchError):
+        ingest([media], collection, lambda: other)
+    assert ingest([media], collection, lambda: encoder).encoded == 18
+
+
+def test_a_second_writer_is_refused_and_readers_are_not(
+    media: Path, collection: Collection, encoder: ToyEncoder
+) -> None:
+    ingest([media], collection, encoder)
+    with collection.writing("index"), Collection.open(collection.directory) as reader:
+        with pytest.raises(CollectionError, match="being written"):
+            ingest([media], reader, encoder)
+        assert len(reader.nearest(np.ones(DIM, np.float32), k=5).rows) == 5
+        assert reader.problems() == []
+
+
+def test_memory_in_flight_is_bounded_and_large_items_pass_alone(
+    collection: Collection, encoder: ToyEncoder, tmp_path: Path
+) -> None:
+    # Every part weighs 640 kB; nothing but flushing half-full batches lets these through.
+    for seed in range(4):
+        write_sound(tmp_path / f"{seed}.wav", seed, duration=31)
+    for limit in (1, 1_400_000):
+        options = IngestOptions(in_flight_bytes=limit, batch_items=100, decode_threads=3)
+        with Collection.create(tmp_path / f"limit{limit}", encoder.spec) as bounded:
+            report = ingest([tmp_path], bounded, encoder, options=options)
+            assert report.encoded == 4
+            assert report.items == len(items_of(bounded))
+
+
+def test_a_lost_catalogue_is_rebuilt_without_encoding(
+    media: Path, collection: Collection, encoder: ToyEncoder
+) -> None:
+    ingest([media], collection, encoder)
+    before, counts, encoded = items_of(collection), collection.counts(), encoder.encoded
+    for path in collection.directory.glob(f"{CATALOGUE_NAME}*"):
+        path.unlink()
+
+    with Collection.open(collection.directory) as reader:
+        assert reader.counts() == counts
+        [record] = reader.records(reader.nearest(np.ones(DIM, np.float32), k=1).rows)
+        assert record.paths == ()
+
+    # Only one of the folders is indexed: what lies in the other must not be deleted.
+    report = ingest([media / "a"], collection, encoder)
+    assert (report.reused, report.items_removed) == (9, 0)
+    assert items_of(collection).keys() == before.keys()
+    ingest([media], collection, encoder)
+    assert items_of(collection) == before
+    assert encoder.encoded == encoded
+
+
+def test_a_damaged_catalogue_says_what_to_do(
+    media: Path, collection: Collection, encoder: ToyEncoder
+) -> None:
+    ingest([media], collection, encoder)
+    (collection.directory / CATALOGUE_NAME).write_bytes(b"no database" * 1000)
+    with pytest.raises(CollectionError) as caught:
+        ingest([media], collection, encoder)
+    assert "delete" in caught.value.hint
+    with pytest.raises(CollectionError):
+        collection.counts()

@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from omni_encoder import (
-    CollectionError,
-    EncoderMismatchError,
-    EncoderSpec,
-    Modality,
-    QueryError,
-)
+from omni_encoder import CollectionError, EncoderMismatchError, EncoderSpec, Modality, QueryError
 
 from .catalogue import CATALOGUE_NAME, Catalogue, ContentKey
 from .exact import centre_rows, nearest_rows
@@ -25,10 +19,10 @@ from .manifest import (
     LANCE_NAME,
     MANIFEST_NAME,
     Manifest,
+    has_table,
     manifest_stamp,
     read_manifest,
     reference_means,
-    table_name,
     write_manifest,
 )
 from .scan import absolute
@@ -161,10 +155,11 @@ class Collection:
 
     def counts(self) -> dict[Modality, int]:
         """How many items of each modality there are."""
-        if not self._catalogue.fresh() or self._table is None:
+        if not self._catalogue.fresh():
             return self._catalogue.counts()
-        # The catalogue is lost; this takes longer.
-        return {modality: count for modality, (count, _) in self._table.sums().items()}
+        table = self._table  # the catalogue is lost; this takes longer
+        sums = {} if table is None else table.sums()
+        return {modality: count for modality, (count, _) in sums.items()}
 
     def problems(self) -> list[Problem]:
         """The files that could not be indexed, or only in part, sorted by path."""
@@ -310,7 +305,8 @@ class Collection:
             catalogue = Catalogue.open_to_write(self._directory)
             writer = Writer(self._directory, self._manifest, catalogue)
             try:
-                if not catalogue.clean():
+                lost = catalogue.counts() and not has_table(self._directory, self.spec)
+                if lost or not catalogue.clean():
                     writer.recover()
                 try:
                     yield writer
@@ -336,7 +332,12 @@ class Collection:
     def _table(self) -> "VectorTable | None":
         """The table; None as long as nothing has been written."""
         if self._table_opened is None:
-            if not (self._directory / LANCE_NAME / f"{table_name(self.spec)}.lance").exists():
+            if not has_table(self._directory, self.spec):
+                if self._catalogue.counts():
+                    raise CollectionError(
+                        f"the vectors in {self._directory / LANCE_NAME} are gone",
+                        hint="index the folders again: omnidex index FOLDER",
+                    )
                 return None
             from .table import VectorTable
 

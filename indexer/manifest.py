@@ -64,6 +64,12 @@ def table_name(spec: EncoderSpec) -> str:
     return f"emb_{spec.fingerprint[:16]}"
 
 
+def has_table(directory: Path, spec: EncoderSpec) -> bool:
+    """Whether an encoder's table is there; found out without opening it."""
+    versions = directory / LANCE_NAME / f"{table_name(spec)}.lance" / "_versions"
+    return any(versions.glob("*.manifest"))
+
+
 def reference_means(
     spec: EncoderSpec, means: Float32[np.ndarray, "modalities dim"] | None
 ) -> dict[Modality, Float32[np.ndarray, " dim"]]:

@@ -20,7 +20,7 @@ from lancedb.table import Table
 from omni_encoder import CollectionError, EncoderSpec, Modality, Span
 
 from .catalogue import ContentKey, ContentRow
-from .manifest import LANCE_NAME, table_name
+from .manifest import LANCE_NAME, has_table, table_name
 from .rows import Facts, ItemRow
 
 FRAGMENTS = 20
@@ -89,7 +89,7 @@ class VectorTable:
         # Zero: every look at the table sees what another process has just committed.
         database = lancedb.connect(path, read_consistency_interval=timedelta(0))
         try:
-            if create and not (path / f"{name}.lance").exists():
+            if create and not has_table(directory, spec):
                 # Row numbers that survive deletes and merges, which only creation can ask for.
                 options = {"new_table_enable_stable_row_ids": "true"}
                 table = database.create_table(name, schema=_schema(spec), storage_options=options)

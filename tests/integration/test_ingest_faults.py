@@ -1,6 +1,7 @@
 """Ingest when something is wrong: with files, drives, encoders, or the collection itself."""
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -281,3 +282,31 @@ def test_a_damaged_catalogue_says_what_to_do(
     assert "delete" in caught.value.hint
     with pytest.raises(CollectionError):
         collection.counts()
+
+
+@pytest.mark.parametrize("left", ["nothing", "no versions", "damaged versions"])
+def test_lost_vectors_are_a_clear_error_and_can_be_made_again(
+    media: Path, collection: Collection, encoder: ToyEncoder, left: str
+) -> None:
+    ingest([media], collection, encoder)
+    before = items_of(collection)
+    lance = collection.directory / "lance"
+    if left == "nothing":
+        shutil.rmtree(lance)
+    for path in lance.rglob("*.manifest"):
+        if left == "damaged versions":
+            path.write_bytes(b"no manifest")
+        else:
+            path.unlink()
+    collection.close()
+
+    with pytest.raises(CollectionError, match="the vectors") as caught:
+        collection.nearest(np.ones(DIM, np.float32), k=1)
+    assert caught.value.hint
+    if left == "damaged versions":  # there may be something to save, so nothing is made anew
+        write_text(media / "new.txt", 80)
+        with pytest.raises(CollectionError, match="can't open the vectors"):
+            ingest([media], collection, encoder)
+    else:
+        assert ingest([media], collection, encoder).encoded == 18
+        assert items_of(collection) == before

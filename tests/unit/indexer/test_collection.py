@@ -342,13 +342,3 @@ def test_an_encoder_of_the_same_size_is_still_another_encoder(tmp_path: Path) ->
         with pytest.raises(EncoderMismatchError) as caught:
             Collection.open_or_create(tmp_path / "collection", other)
     assert SPEC.fingerprint[:8] in caught.value.message
-
-
-def test_lost_vectors_are_a_clear_error(tmp_path: Path) -> None:
-    with Collection.create(tmp_path / "collection", SPEC) as collection:
-        fill(collection, rows_of(5, 12))
-        for path in (tmp_path / "collection" / "lance").rglob("*.manifest"):
-            path.unlink()
-        collection.close()
-        with pytest.raises(CollectionError, match="can't open the vectors"):
-            collection.nearest(np.ones(DIM, np.float32), k=1)

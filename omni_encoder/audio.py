@@ -44,7 +44,9 @@ def mel_filters(mels: int) -> Float[Tensor, "mels bins"]:
 
     def hertz(mel: Tensor) -> Tensor:
         # Linear below 1 kHz (15 mel), logarithmic above.
-        return torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * math.log(6.4) / 27))
+        return torch.where(
+            mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * math.log(6.4) / 27)
+        )
 
     top = 15 + 27 * math.log(SAMPLE_RATE_HZ / 2 / 1000) / math.log(6.4)
     edges = hertz(torch.linspace(0, top, mels + 2, dtype=torch.float64))
@@ -85,7 +87,9 @@ class AudioLayer(nn.Module):
         self.up = nn.Linear(width, 4 * width)
         self.down = nn.Linear(4 * width, width)
 
-    def forward(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
+    def forward(
+        self, x: Float[Tensor, "batch length width"]
+    ) -> Float[Tensor, "batch length width"]:
         """Let every position see every other."""
         batch, length, width = x.shape
         qkv = self.qkv(self.attention_norm(x)).view(batch, length, 3, self.heads, -1)

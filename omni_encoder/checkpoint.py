@@ -105,9 +105,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def _network(
-    tensors: dict[str, Tensor], config: dict[str, object], path: Path
-) -> OmniNetwork:
+def _network(tensors: dict[str, Tensor], config: dict[str, object], path: Path) -> OmniNetwork:
     """A network holding `tensors`, in single precision."""
     try:
         scale = tensors.pop("text.words.scale")

@@ -26,6 +26,7 @@ class OmniConfig:
         image_concepts: Named classes the vision encoder tells apart.
         audio_concepts: Named classes the audio encoder tells apart.
         concept_top: How many of the likeliest concepts count.
+        adapter_hidden: Inner width of the adapters.
         concept_temperature: Softens their probabilities before mixing.
     """
 
@@ -35,7 +36,7 @@ class OmniConfig:
     audio: AudioConfig = field(default_factory=AudioConfig)
     vocabulary: int = 30522
     text_tokens: int = 256
-    image_grid: int = 4
+    image_grid: int = 3
     frame_grid: int = 2
     frames: int = 4
     audio_stack: int = 8
@@ -43,6 +44,7 @@ class OmniConfig:
     audio_concepts: int = 521
     concept_top: int = 50
     concept_temperature: float = 2.0
+    adapter_hidden: int = 1024
 
     def to_dict(self) -> dict[str, object]:
         """Nested plain values, for JSON."""
@@ -92,4 +94,5 @@ def tiny_config() -> OmniConfig:
         image_concepts=10,
         audio_concepts=7,
         concept_top=5,
+        adapter_hidden=16,
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .audio import BLOCK_SAMPLES, padded_length
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .config import tiny_config
+from .config import OmniConfig, tiny_config
 from .errors import EncoderError
 from .network import OmniNetwork
 from .types import EncoderSpec, MediaItem, Modality
@@ -26,9 +26,7 @@ class OmniEncoder:
     def __init__(self, checkpoint: Checkpoint, *, name: str = "omni") -> None:
         self.network: OmniNetwork = checkpoint.network.eval()
         self.network.vision.to(memory_format=torch.channels_last)
-        self.tokenizer = Tokenizer.from_str(checkpoint.tokenizer)
-        self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(self.network.config.text_tokens)
+        self.tokenizer = text_tokenizer(checkpoint.tokenizer, self.network.config)
         self.means = checkpoint.means
         self.training = checkpoint.training
         self.spec = EncoderSpec(
@@ -82,7 +80,9 @@ class OmniEncoder:
         return self.network.encode_text(*pad_ids(rows))
 
     def _encode_images(self, items: list[MediaItem]) -> Tensor:
-        pixels = torch.stack([square(_array(item), self.spec.layout.image_pixels) for item in items])
+        pixels = torch.stack(
+            [square(_array(item), self.spec.layout.image_pixels) for item in items]
+        )
         features = self.network.image_features(pixels, grid=self.network.config.image_grid)
         return self.network.encode_media(Modality.IMAGE, features, _all_real(features))
 
@@ -150,6 +150,28 @@ def square(pixels: np.ndarray, side: int) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
+def text_tokenizer(tokenizer: str, config: OmniConfig) -> Tokenizer:
+    """The tokenizer of a checkpoint, cutting texts at the model's limit."""
+    made = Tokenizer.from_str(tokenizer)
+    made.no_padding()
+    made.enable_truncation(config.text_tokens)
+    return made
+
+
+@torch.inference_mode()
+def encode_texts(
+    network: OmniNetwork, tokenizer: str, texts: Sequence[str], *, batch: int = 128
+) -> Float32[np.ndarray, "texts dim"]:
+    """Unit vectors of many texts, in the order given."""
+    rows = [e.ids for e in text_tokenizer(tokenizer, network.config).encode_batch(list(texts))]
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    vectors = np.zeros((len(rows), network.config.backbone.width), dtype=np.float32)
+    for start in range(0, len(order), batch):
+        part = order[start : start + batch]
+        vectors[part] = network.encode_text(*pad_ids([rows[i] for i in part])).numpy()
+    return vectors
+
+
 def pad_ids(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Token ids of several texts as one batch, and which of them are real."""
     longest = max(map(len, rows))
@@ -168,7 +190,9 @@ def tiny_checkpoint(path: Path, *, seed: int = 0) -> Path:
     config = tiny_config()
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
     words = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]"]
-    vocabulary = {word: i for i, word in enumerate([*words, *letters, *(f"##{c}" for c in letters)])}
+    vocabulary = {
+        word: i for i, word in enumerate([*words, *letters, *(f"##{c}" for c in letters)])
+    }
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .audio import BLOCK_POSITIONS, AudioEncoder
+from .audio import AudioEncoder
 from .backbone import Backbone, EosReadout
 from .config import OmniConfig
 from .types import Modality
@@ -40,6 +40,7 @@ class MediaInput(nn.Module):
     def __init__(self, features: int, tokens: int, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(features)
+        self.dropout = nn.Dropout(0.0)  # training sets it
         self.project = nn.Linear(features, width)
         self.positions = nn.Parameter(torch.randn(tokens, width) * 0.02)
         self.concept = nn.Linear(width, width)
@@ -48,7 +49,8 @@ class MediaInput(nn.Module):
         self, features: Float[Tensor, "batch tokens f"], concept: Float[Tensor, "batch width"]
     ) -> Float[Tensor, "batch tokens+1 width"]:
         """Project features; the concept vector becomes one more token, in front."""
-        tokens = self.project(self.norm(features)) + self.positions[: features.shape[1]]
+        tokens = self.project(self.dropout(self.norm(features)))
+        tokens = tokens + self.positions[: features.shape[1]]
         return torch.cat([self.concept(concept)[:, None], tokens], dim=1)
 
 
@@ -80,11 +82,31 @@ class ConceptHead(nn.Module):
         return functional.normalize(weights @ self.vectors - self.vectors.mean(dim=0), dim=-1)
 
 
+class Adapter(nn.Module):
+    """A correction of the concept vector, from an encoder's pooled features. It starts as none."""
+
+    def __init__(self, features: int, width: int, *, hidden: int) -> None:
+        super().__init__()
+        self.scale = 10.0
+        self.enter = nn.Linear(features + width, hidden)
+        self.leave = nn.Linear(hidden, width)
+        self.dropout_in, self.dropout = nn.Dropout(0.2), nn.Dropout(0.3)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(
+        self, pooled: Float[Tensor, "batch f"], concept: Float[Tensor, "batch width"]
+    ) -> Float[Tensor, "batch width"]:
+        """What to add to the concept vector."""
+        known = torch.cat([self.scale * functional.normalize(pooled, dim=-1), concept], dim=-1)
+        return self.leave(self.dropout(functional.gelu(self.enter(self.dropout_in(known)))))
+
+
 class OmniNetwork(nn.Module):
     """All parameters of the omni model.
 
-    A vector is the unit-length sum of the `<EOS>` feature, the concept vector (media only) and a bias,
-    each weighted by modality.
+    A vector is the unit-length sum of the `<EOS>` feature, weighted by modality, a bias and, for media,
+    the adapted concept vector. A text's is adapted by one linear map.
     """
 
     def __init__(self, config: OmniConfig) -> None:
@@ -112,9 +134,19 @@ class OmniNetwork(nn.Module):
         self.audio_concepts = ConceptHead(
             2 * config.audio.width, config.audio_concepts, config, hidden=2 * width
         )
+        hidden = config.adapter_hidden
+        self.adapters = nn.ModuleDict(
+            {
+                "vision": Adapter(features, width, hidden=hidden),
+                "audio": Adapter(2 * config.audio.width, width, hidden=hidden),
+            }
+        )
+        self.text_adapter = nn.Linear(width, width, bias=False)
+        nn.init.zeros_(self.text_adapter.weight)
         order = list(Modality)
-        self.eos_weight = nn.Parameter(torch.tensor([1.0 if m is Modality.TEXT else 0.5 for m in order]))
-        self.concept_weight = nn.Parameter(torch.ones(len(order)))
+        # The `<EOS>` feature is all of a text's vector; media tokens are strangers to the backbone at
+        # first, so theirs starts with no say.
+        self.eos_weight = nn.Parameter(torch.tensor([float(m is Modality.TEXT) for m in order]))
         self.bias = nn.Parameter(torch.zeros(len(order), width))
         self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
 
@@ -124,8 +156,17 @@ class OmniNetwork(nn.Module):
         self, pixels: Float[Tensor, "batch 3 side side"], *, grid: int
     ) -> Float[Tensor, "batch grid*grid+1 features"]:
         """Features of RGB images in 0..255: the mean over the image first, then a grid of cells."""
-        x = normalise_pixels(pixels).contiguous(memory_format=torch.channels_last)
-        maps = self.vision(x)
+        return self.grid_features(self.vision(self.pixels(pixels)), grid=grid)
+
+    @staticmethod
+    def pixels(pixels: Tensor) -> Tensor:
+        """RGB in 0..255 as the vision encoder takes it."""
+        return normalise_pixels(pixels).contiguous(memory_format=torch.channels_last)
+
+    def grid_features(
+        self, maps: Float[Tensor, "batch features h w"], *, grid: int
+    ) -> Float[Tensor, "batch grid*grid+1 features"]:
+        """The mean over the vision encoder's grid first, then `grid` x `grid` cells, row by row."""
         cells = functional.adaptive_avg_pool2d(maps, grid).flatten(2).transpose(1, 2)
         return torch.cat([maps.mean(dim=(2, 3))[:, None], cells], dim=1)
 
@@ -157,7 +198,13 @@ class OmniNetwork(nn.Module):
         hidden = self.backbone(self.text(ids), real)
         last = real.sum(dim=1) - 1
         eos = hidden[torch.arange(len(ids), device=ids.device), last]
-        return self._vector(Modality.TEXT, self.readout(hidden, real, eos), None)
+        return self.adapt_text(functional.normalize(self.readout(hidden, real, eos), dim=-1))
+
+    def adapt_text(self, eos: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        """Unit vectors of texts from their unit `<EOS>` features."""
+        at = list(Modality).index(Modality.TEXT)
+        vector = functional.normalize(self.eos_weight[at] * eos + self.bias[at], dim=-1)
+        return functional.normalize(vector + self.text_adapter(vector), dim=-1)
 
     def concepts(
         self,
@@ -168,11 +215,25 @@ class OmniNetwork(nn.Module):
         """What the named classes say about media features."""
         if modality is Modality.AUDIO:
             return self.audio_concepts(self.pooled_audio(features, real))
-        per_frame = 1 + self.config.frame_grid**2
-        whole = features[:, :1] if modality is Modality.IMAGE else features[:, ::per_frame]
-        seen = real[:, :1] if modality is Modality.IMAGE else real[:, ::per_frame]
+        whole = self._whole(modality, features)
         mixed = self.image_concepts(whole.flatten(0, 1)).unflatten(0, whole.shape[:2])
-        return functional.normalize((mixed * seen[..., None]).sum(dim=1), dim=-1)
+        return functional.normalize(mixed.sum(dim=1), dim=-1)
+
+    def _whole(self, modality: Modality, features: Tensor) -> Tensor:
+        """The whole-image token of an image, or of each frame of a video: [batch, frames, f]."""
+        step = features.shape[1] if modality is Modality.IMAGE else 1 + self.config.frame_grid**2
+        return features[:, ::step]
+
+    def pooled(
+        self,
+        modality: Modality,
+        features: Float[Tensor, "batch tokens f"],
+        real: Bool[Tensor, "batch tokens"],
+    ) -> Float[Tensor, "batch f2"]:
+        """One feature row an item, as the modality's adapter takes it."""
+        if modality is Modality.AUDIO:
+            return self.pooled_audio(features, real)
+        return self._whole(modality, features).mean(dim=1)
 
     def pooled_audio(
         self, features: Float[Tensor, "batch tokens f"], real: Bool[Tensor, "batch tokens"]
@@ -202,6 +263,16 @@ class OmniNetwork(nn.Module):
         """
         if concept is None:
             concept = self.concepts(modality, features, real)
+        pooled = self.pooled(modality, features, real)
+        eos = None
+        if self.eos_weight[list(Modality).index(modality)] != 0 or self.training:
+            eos = self._media_eos(modality, features, real, concept)
+        return self.fuse(modality, pooled, concept, eos)
+
+    def _media_eos(
+        self, modality: Modality, features: Tensor, real: Tensor, concept: Tensor
+    ) -> Tensor:
+        """Unit `<EOS>` features of media sequences."""
         batch = len(features)
         tokens = self.inputs[modality](features, concept)
         ends = torch.tensor([[_CLS_ID, _EOS_ID]], device=features.device) % self.config.vocabulary
@@ -209,16 +280,19 @@ class OmniNetwork(nn.Module):
         always = real.new_ones(batch, 2)
         real = torch.cat([always, real, always[:, :1]], dim=1)
         hidden = self.backbone(torch.cat([start, tokens, eos], dim=1), real)
-        return self._vector(modality, self.readout(hidden, real, hidden[:, -1]), concept)
+        return functional.normalize(self.readout(hidden, real, hidden[:, -1]), dim=-1)
 
-    def _vector(self, modality: Modality, eos: Tensor, concept: Tensor | None) -> Tensor:
+    def fuse(
+        self,
+        modality: Modality,
+        pooled: Float[Tensor, "batch f"],
+        concept: Float[Tensor, "batch width"],
+        eos: Float[Tensor, "batch width"] | None = None,
+    ) -> Float[Tensor, "batch width"]:
+        """Unit vectors of media from pooled features, concept vectors and `<EOS>` features."""
         at = list(Modality).index(modality)
-        vector = self.eos_weight[at] * functional.normalize(eos, dim=-1) + self.bias[at]
-        if concept is not None:
-            vector = vector + self.concept_weight[at] * concept
+        adapter = self.adapters["audio" if modality is Modality.AUDIO else "vision"]
+        vector = concept + adapter(pooled, concept) + self.bias[at]
+        if eos is not None:
+            vector = vector + self.eos_weight[at] * eos
         return functional.normalize(vector, dim=-1)
-
-
-def blocks_of(samples: int) -> int:
-    """How many blocks of 2.56 s a clip is padded to."""
-    return max(1, -(-samples // (BLOCK_POSITIONS * SAMPLES_PER_POSITION)))

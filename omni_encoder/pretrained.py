@@ -152,8 +152,9 @@ def whisper_tiny_encoder() -> dict[str, Tensor]:
     put("norm.weight", "encoder/layer_norm/gamma")
     put("norm.bias", "encoder/layer_norm/beta")
     layers = 1 + max(
-        int(key.split("layer_")[1].split("/")[0]) for key in arrays if key.startswith("encoder/layer_")
-        and key.split("layer_")[1][0].isdigit()
+        int(key.split("layer_")[1].split("/")[0])
+        for key in arrays
+        if key.startswith("encoder/layer_") and key.split("layer_")[1][0].isdigit()
     )
     for i in range(layers):
         for theirs, ours in names.items():
@@ -194,7 +195,9 @@ def minilm() -> tuple[dict[str, Tensor], str]:
     for i in range(layers):
         theirs, ours = f"encoder.layer.{i}", f"backbone.layers.{i}"
         for kind in ("weight", "bias"):
-            parts = [state[f"{theirs}.attention.self.{n}.{kind}"] for n in ("query", "key", "value")]
+            parts = [
+                state[f"{theirs}.attention.self.{n}.{kind}"] for n in ("query", "key", "value")
+            ]
             out[f"{ours}.qkv.{kind}"] = torch.cat(parts)
             for source, target in names.items():
                 out[f"{ours}.{target}.{kind}"] = state[f"{theirs}.{source}.{kind}"]

@@ -18,7 +18,8 @@ def load_encoder(name: str = DEFAULT_ENCODER, *, threads: int | None = None) -> 
 
     Args:
         name: `omni` for the shipped model, `omni:FILE` for a checkpoint of ours,
-            `open_clip:MODEL/TAG` or `open_clip:MODEL/FILE` for a CLIP model.
+            `open_clip:MODEL/TAG` or `open_clip:MODEL/FILE` for a CLIP model, `bridge` for the
+            untrained baseline of benchmarks.
         threads: How many torch threads to use; None leaves torch's own choice.
 
     Raises:
@@ -34,6 +35,10 @@ def load_encoder(name: str = DEFAULT_ENCODER, *, threads: int | None = None) -> 
         from .clip import OpenClipEncoder
 
         return OpenClipEncoder.load(rest, threads=threads)
+    if name == "bridge":
+        from .bridge import BridgeEncoder
+
+        return BridgeEncoder(threads=threads)
     raise EncoderError(
         f"there is no encoder called {name!r}",
         hint="use omni, omni:FILE.safetensors or open_clip:MODEL/TAG; `omnidex models` lists them",

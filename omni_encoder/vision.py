@@ -8,7 +8,6 @@ table 1, and the Lite release notes).
 import math
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,6 +23,7 @@ _STAGES = (
     (1, 3, 1, 6, 320),
 )
 _STEM_CHANNELS = 32
+_TRUNK_STAGES = 5
 PIXEL_MEAN, PIXEL_STD = 127.0, 128.0
 
 
@@ -95,8 +95,10 @@ class VisionEncoder(nn.Module):
         self.stem = SameConv(3, _STEM_CHANNELS, 3, 2)
         blocks: list[nn.Module] = []
         channels = _STEM_CHANNELS
+        boundaries: list[int] = []
         for stage, (repeats, kernel, stride, expansion, base) in enumerate(_STAGES):
             out = _round_channels(base * config.width)
+            boundaries.append(len(blocks))
             fixed = stage in (0, len(_STAGES) - 1)
             count = repeats if fixed else math.ceil(repeats * config.depth)
             for i in range(count):
@@ -111,6 +113,7 @@ class VisionEncoder(nn.Module):
                 )
                 channels = out
         self.blocks = nn.ModuleList(blocks)
+        self.trunk_blocks = boundaries[_TRUNK_STAGES]
         self.head = SameConv(channels, config.features, 1)
 
     def forward(self, pixels: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch f h w"]:
@@ -122,8 +125,18 @@ class VisionEncoder(nn.Module):
         Returns:
             Features after ReLU6, one for each 32 x 32 pixels: [batch, features, side/32, side/32].
         """
+        return self.late(self.trunk(pixels))
+
+    def trunk(self, pixels: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch c h w"]:
+        """The first five stages, which training leaves as they are: a feature each 16 x 16 pixels."""
         x = functional.relu6(self.stem(pixels))
-        for block in self.blocks:
+        for block in self.blocks[: self.trunk_blocks]:
+            x = block(x)
+        return x
+
+    def late(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch f h2 w2"]:
+        """The last two stages and the head."""
+        for block in self.blocks[self.trunk_blocks :]:
             x = block(x)
         return functional.relu6(self.head(x))
 

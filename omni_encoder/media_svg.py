@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> int:
             background="#ffffff",
             width=width,
             height=height,
+            dpi=96,  # without it sizes in mm or pt are refused; 96 is what CSS says
             skip_system_fonts="text" not in drawing,  # looking for them takes a third of the time
         )
     except ValueError as error:

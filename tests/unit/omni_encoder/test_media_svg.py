@@ -167,3 +167,13 @@ def test_the_child_imports_little_beside_the_renderer() -> None:
     )
 
     assert shown.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("unit", ["mm", "pt", "in"])
+def test_sizes_in_print_units_are_drawn(tmp_path: Path, unit: str) -> None:
+    path = write(tmp_path / "a.svg", f'width="2{unit}" height="1{unit}"', "<rect width='9'/>")
+
+    info, pixels = read(path)
+
+    assert info.width is not None
+    assert pixels.shape[1] == 2 * pixels.shape[0]

@@ -1,10 +1,14 @@
 """Checkpoints as safetensors: half precision, 8-bit word embeddings, and all that explains them.
 
 Tensors carry the state-dict names of `OmniNetwork`, except that `text.words.weight` is stored as
-`text.words.int8` and `text.words.scale` (one scale a row), and `means` holds the mean vector of each
-modality over reference media. The header's metadata holds `format`, `config` (JSON), `tokenizer`
-(JSON of the tokenizers library) and `training` (JSON: data, seed, steps). No pickle anywhere.
+`text.words.int8` and `text.words.scale` (one scale a row), and `means` holds the mean vector of
+each modality over reference media. The header's metadata holds `format`, `config` (JSON),
+`tokenizer` (JSON of the tokenizers library) and `training` (JSON: data, seed, steps). No pickle
+anywhere.
 """
+
+# What safetensors returns is typed only in part; it is checked where it is named or passed on.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import json
 from dataclasses import dataclass
@@ -83,8 +87,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata: dict[str, str] = file.metadata() or {}
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} is not a readable safetensors file: {error}",

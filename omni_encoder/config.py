@@ -1,5 +1,8 @@
 """Sizes of the omni model, as plain values that a checkpoint can carry."""
 
+# What JSON holds is typed only in part; it is checked where it is named or passed on.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from dataclasses import asdict, dataclass, field
 
 from .audio import AudioConfig

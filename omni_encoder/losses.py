@@ -14,8 +14,8 @@ def info_nce(
 ) -> Float[Tensor, ""]:
     """Symmetric InfoNCE in which a row may have several positives, which share its probability.
 
-    With one positive a row it is CLIP's loss (Radford et al., 2103.00020, figure 3). Rows and columns
-    without a positive count as negatives only.
+    With one positive a row it is CLIP's loss (Radford et al., 2103.00020, figure 3). Rows and
+    columns without a positive count as negatives only.
 
     Args:
         left: Unit rows.
@@ -43,8 +43,9 @@ def match_similarities(
 ) -> Float[Tensor, ""]:
     """How far the student's similarities to text anchors are from the teacher's, in nats.
 
-    KL divergence of the softmax over anchors, mean over rows; zero when both rank and space the anchors
-    alike. Matching similarities rather than vectors leaves the student free where no text lies.
+    KL divergence of the softmax over anchors, mean over rows; zero when both rank and space the
+    anchors alike. Matching similarities rather than vectors leaves the student free where no text
+    lies.
     """
     target = (scale * teacher @ anchors.T).log_softmax(dim=1)
     guess = (scale * student @ anchors.T).log_softmax(dim=1)

@@ -25,7 +25,7 @@ class OmniEncoder:
 
     def __init__(self, checkpoint: Checkpoint, *, name: str = "omni") -> None:
         self.network: OmniNetwork = checkpoint.network.eval()
-        self.network.vision.to(memory_format=torch.channels_last)
+        self.network.vision.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
         self.tokenizer = text_tokenizer(checkpoint.tokenizer, self.network.config)
         self.means = checkpoint.means
         self.training = checkpoint.training
@@ -88,7 +88,7 @@ class OmniEncoder:
 
     def _encode_videos(self, items: list[MediaItem]) -> Tensor:
         side, count = self.spec.layout.image_pixels, self.spec.layout.video_frames
-        clips = []
+        clips: list[Tensor] = []
         for item in items:
             frames = _array(item)
             # Too few frames are repeated, too many thinned, both evenly.

@@ -1,10 +1,13 @@
-"""The omni network: three modality encoders feeding one bidirectional backbone, read out at `<EOS>`.
+"""The omni network: three modality encoders feed one bidirectional backbone, read at `<EOS>`.
 
 Shapes of the paper's figure 2 (NExT-OMNI, 2510.13721): one encoder per modality, features
 projected to the backbone's width, one interleaved sequence, the `<EOS>` feature as search vector.
 Towers (pixels and samples to features) and fusion (features to vector) are apart, so that training
 can keep the features of frozen towers.
 """
+
+# What torch returns is typed only in part; it is checked where it is named or passed on.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -57,8 +60,8 @@ class MediaInput(nn.Module):
 class ConceptHead(nn.Module):
     """Named classes that an encoder tells apart, as a mixture of the names' text vectors.
 
-    It says in the space of text what the encoder knows before any pair was seen, so search works for
-    classes that no pair named.
+    It says in the space of text what the encoder knows before any pair was seen, so search works
+    for classes that no pair named.
     """
 
     def __init__(self, features: int, classes: int, config: OmniConfig, *, hidden: int = 0) -> None:
@@ -105,8 +108,8 @@ class Adapter(nn.Module):
 class OmniNetwork(nn.Module):
     """All parameters of the omni model.
 
-    A vector is the unit-length sum of the `<EOS>` feature, weighted by modality, a bias and, for media,
-    the adapted concept vector. A text's is adapted by one linear map.
+    A vector is the unit-length sum of the `<EOS>` feature, weighted by modality, a bias and, for
+    media, the adapted concept vector. A text's is adapted by one linear map.
     """
 
     def __init__(self, config: OmniConfig) -> None:
@@ -144,8 +147,8 @@ class OmniNetwork(nn.Module):
         self.text_adapter = nn.Linear(width, width, bias=False)
         nn.init.zeros_(self.text_adapter.weight)
         order = list(Modality)
-        # The `<EOS>` feature is all of a text's vector; media tokens are strangers to the backbone at
-        # first, so theirs starts with no say.
+        # The `<EOS>` feature is all of a text's vector; media tokens are strangers to the backbone
+        # at first, so theirs starts with no say.
         self.eos_weight = nn.Parameter(torch.tensor([float(m is Modality.TEXT) for m in order]))
         self.bias = nn.Parameter(torch.zeros(len(order), width))
         self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
@@ -181,7 +184,7 @@ class OmniNetwork(nn.Module):
     def audio_features(
         self, samples: Float[Tensor, "batch samples"]
     ) -> Float[Tensor, "batch tokens features"]:
-        """Features of clips padded to whole blocks, `audio_stack` positions in a row side by side."""
+        """Features of clips padded to whole blocks, `audio_stack` positions side by side a row."""
         positions = self.audio(samples)
         return positions.unflatten(1, (-1, self.config.audio_stack)).flatten(2)
 
@@ -253,7 +256,7 @@ class OmniNetwork(nn.Module):
         real: Bool[Tensor, "batch tokens"],
         concept: Float[Tensor, "batch width"] | None = None,
     ) -> Float[Tensor, "batch width"]:
-        """Unit vectors of media features: the sequence `[CLS]` concept tokens `<EOS>`, read at `<EOS>`.
+        """Unit vectors of media: the sequence `[CLS]` concept tokens `<EOS>`, read at `<EOS>`.
 
         Args:
             modality: Image, audio or video.

@@ -4,6 +4,9 @@ Nothing here is needed to use a shipped checkpoint. Each function says which pac
 `omnidex[train]`) it reads; none of them executes code from a weight file.
 """
 
+# What safetensors returns is typed only in part; it is checked where it is named or passed on.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import csv
 import importlib.util
 import struct

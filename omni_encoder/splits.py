@@ -29,9 +29,9 @@ def difference_hash(path: Path) -> int:
 
 
 def near_duplicates(hashes: Sequence[int], *, bits: int = NEAR_DUPLICATE_BITS) -> list[list[int]]:
-    """Pairs of positions whose hashes differ in at most `bits` bits. Flat hashes (0) never match."""
+    """Pairs of positions whose hashes differ in at most `bits` bits. Flat ones (0) never match."""
     values = np.array(hashes, dtype=np.uint64)
-    pairs = []
+    pairs: list[list[int]] = []
     for i in range(len(values) - 1):
         if values[i] == 0:
             continue
@@ -93,7 +93,7 @@ def split_ids(
         groups = by_source[source]
         order = np.random.default_rng([seed, len(groups)]).permutation(len(groups))
         wanted, taken = fraction * sum(map(len, groups)), 0
-        for g in order:
+        for g in map(int, order):
             # A group that would overshoot by more than it fills is left for a smaller one.
             if taken + len(groups[g]) / 2 <= wanted:
                 chosen += groups[g]

@@ -27,8 +27,8 @@ _VISION = {
 def start_network(*, vision_size: int, seed: int) -> tuple[OmniNetwork, str]:
     """The nano network and its tokenizer's JSON.
 
-    The backbone comes from MiniLM, the vision encoder from EfficientNet-Lite, the audio encoder from
-    Whisper tiny, the concept vectors are MiniLM's vectors of the class names.
+    The backbone comes from MiniLM, the vision encoder from EfficientNet-Lite, the audio encoder
+    from Whisper tiny, the concept vectors are MiniLM's vectors of the class names.
 
     Raises:
         CheckpointError: A package that carries a part is not installed.
@@ -51,7 +51,7 @@ def start_network(*, vision_size: int, seed: int) -> tuple[OmniNetwork, str]:
         "image_concepts.classifier.0.weight": weight,
         "image_concepts.classifier.0.bias": bias,
     }
-    unexpected = network.load_state_dict(state, strict=False).unexpected_keys
+    unexpected: list[str] = network.load_state_dict(state, strict=False).unexpected_keys
     assert not unexpected, unexpected
     network.eval()
     for head, names in (

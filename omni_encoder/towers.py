@@ -44,7 +44,7 @@ class VideoTower(ImageTower):
     def __call__(self, items: Sequence[MediaItem]) -> list[Pair]:
         """Per item: [frames * grid cells, channels] in half precision, and [1000] logits."""
         side, count = self.network.config.vision.pixels, self.network.config.frames
-        pairs = []
+        pairs: list[Pair] = []
         for item in items:
             frames = _array(item)
             at = np.linspace(0, len(frames) - 1, count).round().astype(int)

@@ -22,7 +22,7 @@ from torch.nn import functional
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .losses import info_nce, match_similarities, mean_cosine_distance
 from .model import encode_texts, pad_ids, text_tokenizer
-from .network import OmniNetwork
+from .network import MediaInput, OmniNetwork
 from .start import start_network
 from .train_batches import Corpus, Pairs
 from .train_config import TrainConfig, TrainingError, read_config
@@ -116,6 +116,7 @@ class Trainer:
             fixed = name.startswith(("audio.", "text.", "image_concepts.")) or vision
             parameter.requires_grad = not fixed and not name.endswith("_concepts.vectors")
         for entry in self.network.inputs.values():
+            assert isinstance(entry, MediaInput)
             entry.dropout.p = self.config.dropout
 
     def _trained(self) -> dict[str, torch.nn.Parameter]:
@@ -318,7 +319,7 @@ class Trainer:
             for name, value in asdict(self.config).items()
             if name not in {"run", "manifests", "split", "texts"}
         }
-        training = {
+        training: dict[str, object] = {
             "config": config,
             "steps": self.step,
             "data": self.corpus.describe(),

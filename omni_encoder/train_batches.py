@@ -1,5 +1,8 @@
 """The training corpus in memory, and the batches that are drawn from it."""
 
+# What numpy and torch return is typed only in part; it is checked where it is named or passed on.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +25,8 @@ from .types import Modality
 _MEDIA = (Modality.IMAGE, Modality.AUDIO, Modality.VIDEO)
 _MEAN_TEXTS = 4096
 _CHUNK = 64
+# The first AudioSet classes: speech, of a child, conversation, narration, babbling, synthesized.
+_SPEECH_CLASSES = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +101,7 @@ class Corpus:
         return ImageTower(network) if modality is Modality.IMAGE else VideoTower(network)
 
     def _prepare(self) -> None:
-        """Find what may be drawn: usable training rows, caption rows, and rows by what they share."""
+        """Find what may be drawn: usable training rows, caption rows, rows by what they share."""
         self.rows: dict[Modality, np.ndarray] = {}
         self.captions: dict[Modality, list[list[int]]] = {}
         self.shared: dict[Modality, dict[str, list[int]]] = {}
@@ -250,6 +255,12 @@ class Corpus:
             tokens, real = stored.padded(rows[start : start + _CHUNK])
             pooled.append(network.pooled_audio(torch.from_numpy(tokens), torch.from_numpy(real)))
         return torch.cat(pooled), _teacher(stored, rows)
+
+    def speech(self) -> Bool[np.ndarray, " clips"]:
+        """Which clips the sound teacher takes for somebody speaking."""
+        if Modality.AUDIO not in self.views:
+            return np.zeros(0, dtype=bool)
+        return self.views[Modality.AUDIO][0].teacher.argmax(axis=1) < _SPEECH_CLASSES
 
     # Vectors of everything, for validation and means.
 

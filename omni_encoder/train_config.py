@@ -42,8 +42,8 @@ class TrainConfig:
         average: Decay of the running average of the weights, which is what gets shipped.
         save_every: Steps between saves of the progress.
         validate_every: Steps between validations.
-        tasks: How often each kind of batch comes, by name: `image-text`, `audio-text`, `video-text`,
-            `image-audio`, `image-video`, `image-image`.
+        tasks: How often each kind of batch comes, by name: `image-text`, `audio-text`,
+            `video-text`, `image-audio`, `image-video`, `image-image`.
     """
 
     run: Path

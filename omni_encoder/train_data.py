@@ -1,9 +1,12 @@
 """Training data: items of manifests, and the features that the frozen towers made of them.
 
-Features are kept on disk in blocks of items, each written whole or not at all, so an interrupted run
-goes on where it stopped. The first view of an item is plain; further views of an image are random
-crops, flips and changes of colour.
+Features are kept on disk in blocks of items, each written whole or not at all, so an interrupted
+run goes on where it stopped. The first view of an item is plain; further views of an image are
+random crops, flips and changes of colour.
 """
+
+# What numpy and JSON return is typed only in part; it is checked where it is named or passed on.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import json
 from collections.abc import Callable, Sequence
@@ -39,7 +42,7 @@ class TrainItem:
         held_out: Whether it belongs to the validation split.
         licence: As the manifest says.
         source: As the manifest says.
-        spoken: Whether it is a clip of speech with a transcript, of which a sound teacher knows little.
+        spoken: Whether it is speech with a transcript, of which a sound teacher knows little.
     """
 
     id: str
@@ -119,7 +122,7 @@ class Features:
     def padded(
         self, rows: Sequence[int] | np.ndarray
     ) -> tuple[Float32[np.ndarray, "rows longest width"], np.ndarray]:
-        """The tokens of some items as one batch, and which of them are real (bool [rows, longest])."""
+        """The tokens of some items as one batch, and which are real (bool [rows, longest])."""
         counts = self.counts()[rows]
         out = np.zeros((len(rows), int(counts.max()), self.tokens.shape[1]), dtype=np.float32)
         for target, row, count in zip(out, rows, counts, strict=True):
@@ -133,7 +136,9 @@ class Tower(Protocol):
 
     def __call__(
         self, items: Sequence[MediaItem]
-    ) -> list[tuple[Float16[np.ndarray, "tokens width"], Float32[np.ndarray, " classes"]]]: ...
+    ) -> list[tuple[Float16[np.ndarray, "tokens width"], Float32[np.ndarray, " classes"]]]:
+        """Feature tokens and logits of each item, in the order given."""
+        ...
 
 
 def build_features(
@@ -186,7 +191,7 @@ def build_features(
 def _encode_block(
     items: Sequence[TrainItem], tower: Tower, view: int, seed: int, layout: MediaLayout
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Features of each item; none for a file that can't be decoded, so that rows keep their number."""
+    """Features of each item; none for a file that can't be decoded, so rows keep their number."""
     decoded: list[tuple[int, MediaItem]] = []
     for row, item in enumerate(items):
         try:
@@ -209,7 +214,9 @@ def _encode_block(
 
 
 def random_view(item: MediaItem, generator: np.random.Generator) -> MediaItem:
-    """An image cropped to 50-100% of its area, perhaps mirrored, brighter or darker; a clip louder or
+    """Another view of an item.
+
+    An image cropped to 50-100% of its area, perhaps mirrored, brighter or darker; a clip louder or
     softer, with a little noise. Videos stay as they are.
     """
     content = item.content

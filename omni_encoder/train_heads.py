@@ -43,7 +43,7 @@ def pool(corpus: Corpus, network: OmniNetwork, modality: Modality) -> Pooled:
         made.append(
             (network.pooled(modality, features, real), network.concepts(modality, features, real))
         )
-    out = []
+    out: list[Tensor] = []
     for column in zip(*made, strict=True):
         values = torch.cat(column)
         full = torch.zeros(count, values.shape[1])
@@ -61,6 +61,7 @@ class HeadStage:
         self.config, self.corpus, self.network = config, corpus, network
         self.texts = texts
         self.pooled = {modality: pool(corpus, network, modality) for modality in corpus.views}
+        self._speech = corpus.speech()
         order = list(Modality)
         with torch.no_grad():
             network.bias[order.index(Modality.TEXT)] = -texts.mean(dim=0)
@@ -113,10 +114,14 @@ class HeadStage:
         pooled = self.pooled[modality]
         concepts = pooled.concepts[rows]
         vectors = self.network.fuse(modality, pooled.features[rows], concepts)
-        # The sound classes call all speech "speech", so they hold clips more loosely.
-        strength = 0.1 if modality is Modality.AUDIO else 1.0
-        return vectors, strength * match_similarities(
-            vectors, concepts, anchors, scale=_TEACHER_SCALE
+        if modality is not Modality.AUDIO:
+            return vectors, match_similarities(vectors, concepts, anchors, scale=_TEACHER_SCALE)
+        # To the sound classes all speech is "speech", so only other sounds are held to them.
+        sounds = torch.from_numpy(~self._speech[rows])
+        if not sounds.any():
+            return vectors, vectors.new_zeros(())
+        return vectors, match_similarities(
+            vectors[sounds], concepts[sounds], anchors, scale=_TEACHER_SCALE
         )
 
 

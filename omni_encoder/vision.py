@@ -1,4 +1,4 @@
-"""The vision encoder: EfficientNet-Lite with batch norms folded, an image in, a grid of features out.
+"""The vision encoder: EfficientNet-Lite, batch norms folded; image in, grid of features out.
 
 Convolutions with ReLU6 only (no squeeze-excite, no swish), so it is light on CPUs. Sizes follow
 the published compound scaling, in which Lite keeps stem and head fixed (Tan and Le, 1905.11946,
@@ -128,7 +128,7 @@ class VisionEncoder(nn.Module):
         return self.late(self.trunk(pixels))
 
     def trunk(self, pixels: Float[Tensor, "batch 3 side side"]) -> Float[Tensor, "batch c h w"]:
-        """The first five stages, which training leaves as they are: a feature each 16 x 16 pixels."""
+        """The first five stages, which training leaves alone: a feature each 16 x 16 pixels."""
         x = functional.relu6(self.stem(pixels))
         for block in self.blocks[: self.trunk_blocks]:
             x = block(x)

@@ -51,8 +51,8 @@ def start_network(*, vision_size: int, seed: int) -> tuple[OmniNetwork, str]:
         "image_concepts.classifier.0.weight": weight,
         "image_concepts.classifier.0.bias": bias,
     }
-    unexpected: list[str] = network.load_state_dict(state, strict=False).unexpected_keys
-    assert not unexpected, unexpected
+    result = network.load_state_dict(state, strict=False)
+    assert not result.unexpected_keys, result
     network.eval()
     for head, names in (
         (network.image_concepts, imagenet_names()),

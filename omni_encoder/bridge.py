@@ -1,9 +1,9 @@
 """The frozen bridge: a baseline that was never trained on a pair.
 
-What a classifier sees, said in words: the probabilities of its classes times the text vectors of the
-classes' names. Images and video frames go through EfficientNet-Lite0's 1,000 ImageNet classes, sounds
-through YAMNet's 521 AudioSet classes, texts through MiniLM. It needs the packages of training
-(docs/training.md), so it serves benchmarks and not collections.
+What a classifier sees, said in words: the probabilities of its classes times the text vectors of
+the classes' names. Images and video frames go through EfficientNet-Lite0's 1,000 ImageNet classes,
+sounds through YAMNet's 521 AudioSet classes, texts through MiniLM. It needs the packages of
+training (docs/training.md), so it serves benchmarks and not collections.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,6 @@ from .model import encode_texts, square
 from .start import start_network
 from .teachers import SoundTeacher
 from .types import EncoderSpec, MediaItem, Modality
-
 
 
 class BridgeEncoder:

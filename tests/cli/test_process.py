@@ -75,6 +75,8 @@ def test_interrupted_indexing_keeps_what_is_done_and_goes_on(tmp_path: Path, omn
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background jobs ignore SIGINT, and their children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     assert running.stderr is not None
     assert running.stderr.readline() == "encoding\n"

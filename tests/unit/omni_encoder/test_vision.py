@@ -54,7 +54,7 @@ def test_lite0_turns_224_pixels_into_a_grid_of_7_by_7() -> None:
 
     assert trunk.shape == (1, 112, 14, 14)
     assert encoder.late(trunk).shape == (1, 1280, 7, 7)
-    # 4.65M of the published model less its classifier, whose 1280 x 1000 weights are apart.
+    # 4.65M of the published model less its classifier of 1280 x 1000 weights and 1000 biases.
     assert 3.3e6 < sum(p.numel() for p in encoder.parameters()) < 3.4e6
 
 

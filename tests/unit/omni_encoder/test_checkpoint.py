@@ -66,6 +66,14 @@ def test_word_embeddings_keep_8_bits_and_all_else_half_precision(
             assert torch.equal(after[name], tensor.half().float()), name
 
 
+def test_saving_a_model_again_keeps_its_fingerprint(saved: Path, tmp_path: Path) -> None:
+    first = load_checkpoint(saved)
+    for number in range(3):  # safetensors writes its header in no fixed order
+        save_checkpoint(first, tmp_path / f"{number}.safetensors")
+        again = load_checkpoint(tmp_path / f"{number}.safetensors")
+        assert again.fingerprint == first.fingerprint
+
+
 def test_the_fingerprint_is_the_files(saved: Path, tmp_path: Path) -> None:
     same = tmp_path / "same.safetensors"
     same.write_bytes(saved.read_bytes())

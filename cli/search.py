@@ -198,7 +198,7 @@ def _kinds(given: Sequence[str]) -> list[str]:
 def _texts(words: Sequence[str], texts: Sequence[str]) -> list[str]:
     """The texts of a query; `-` stands for what stdin holds."""
     found = [*([" ".join(words)] if words else []), *texts]
-    if len(words) == 1 and words[0] != "-" and Path(words[0]).is_file():
+    if len(words) == 1 and words[0] != "-" and _is_file(words[0]):
         render.note(f"Searching for these words; to search by the file: --image {words[0]}")
     read = [sys.stdin.read().strip() if text == "-" else text.strip() for text in found]
     if found.count("-") > 1:
@@ -208,15 +208,30 @@ def _texts(words: Sequence[str], texts: Sequence[str]) -> list[str]:
     return read
 
 
+def _is_file(path: Path | str) -> bool:
+    """Whether there is such a file; a text too long for a name is none."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _file_term(modality: "Modality", path: Path) -> "Term":
     """A term for a file, checked as far as that goes without opening it."""
     from omni_encoder import Modality, QueryError
     from omni_encoder.media import guess_modality
     from retrieval import Term
 
-    if not path.is_file():
+    if not _is_file(path):
         raise QueryError(
-            f"there is no file {path}" if not path.is_dir() else f"{path} is a folder, not a file",
+            f"there is no file {path}" if not _is_folder(path) else f"{path} is a folder, not a file",
             hint=f"--{modality} takes one {modality} file",
         )
     kind = guess_modality(path)

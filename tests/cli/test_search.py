@@ -207,3 +207,15 @@ def test_an_unknown_or_malformed_id_is_an_error(indexed: Path, omnidex: Run) -> 
 
         assert ended.code == 2
         assert given in json.loads(ended.err)["error"]["message"]
+
+
+@pytest.mark.parametrize("length", [256, 5000])
+def test_a_text_too_long_for_a_file_name_is_searched_for(
+    length: int, indexed: Path, omnidex: Run
+) -> None:
+    words = ("dogs run along the beach " * 300)[:length]
+
+    assert search(omnidex, words, "--to", "text")[0]["path"] == str(indexed / "note.txt")
+    no_file = omnidex("search", "--image", words)
+    assert no_file.code == 2
+    assert "there is no file dogs run" in no_file.err

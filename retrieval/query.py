@@ -60,7 +60,7 @@ class Query:
         k: How many hits are wanted, at least 1.
         where: A filter over what is known of the items, applied before the search.
         all_parts: Whether a file may be found several times, by different parts; otherwise it
-            comes once, with its best part.
+            comes once, with its best part. The lines of a JSONL file count as files.
     """
 
     terms: tuple[Term, ...]

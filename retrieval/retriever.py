@@ -20,16 +20,18 @@ _ROWS_PER_HIT = 4
 _CANCELLED = 1e-4
 
 _PICTURES = {Modality.IMAGE, Modality.VIDEO}
+# Files of this type hold a list of unrelated items, one to a line.
+_LIST_MIME = "application/jsonl"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Encoded:
-    """A term's vector, not yet centred; `content` is that of a known item."""
+    """A term's vector, not yet centred; `record` is that of a known item."""
 
     modality: Modality
     vector: Float32[np.ndarray, " dim"]
     weight: float
-    content: str | None = None
+    record: Record | None = None
 
 
 class Retriever:
@@ -98,7 +100,8 @@ class Retriever:
 
         Each term's unit vector, less the mean of its modality, is multiplied by its weight; the
         sum is compared with the items. An item that a term names by `like` isn't found itself,
-        nor are other parts of its file.
+        nor are other parts of its file, unless all parts are wanted. Each line of a JSONL file is
+        a hit of its own.
 
         Returns:
             At most `query.k` hits, best first; equal scores in the order of indexing.
@@ -110,7 +113,11 @@ class Retriever:
             EncoderMismatchError: The encoder isn't the one that made the collection.
         """
         terms = [self._encode(term) for term in query.terms]
-        excluded = {term.content for term in terms if term.content is not None}
+        excluded = {
+            _hit_key(term.record, all_parts=query.all_parts)
+            for term in terms
+            if term.record is not None
+        }
         best = self._nearest(query, self._mix(terms), excluded=excluded)
         return [
             Hit(rank, score, record)
@@ -120,7 +127,7 @@ class Retriever:
     def _nearest(
         self, query: Query, vector: Float32[np.ndarray, " dim"], *, excluded: set[str]
     ) -> list[tuple[float, Record]]:
-        """Scores and records, without the excluded contents and with a file's best part only.
+        """Scores and records, without the excluded keys, and the best only of those of one key.
 
         More rows are fetched until enough are left, or there are no more.
         """
@@ -133,11 +140,10 @@ class Retriever:
             found: list[tuple[float, Record]] = []
             seen = set(excluded)
             for score, record in zip(nearest.scores.tolist(), records, strict=True):
-                if record.content in seen:
-                    continue
-                if not query.all_parts:
-                    seen.add(record.content)
-                found.append((score, record))
+                key = _hit_key(record, all_parts=query.all_parts)
+                if key not in seen:
+                    seen.add(key)
+                    found.append((score, record))
             if len(found) >= query.k or len(records) < rows_wanted:
                 return found
             rows_wanted *= _ROWS_PER_HIT
@@ -159,7 +165,7 @@ class Retriever:
         if term.modality is None:
             record = self._collection.get(str(term.content))
             vector = self._collection.vector_of(record.id)
-            return _Encoded(record.modality, vector, term.weight, record.content)
+            return _Encoded(record.modality, vector, term.weight, record)
         encoder = self._encoder()
         if isinstance(term.content, str):
             vector = embed_texts([term.content], encoder)[0]
@@ -179,3 +185,8 @@ class Retriever:
             self._collection.check_encoder(loaded.spec)
             self._loaded = loaded
         return self._loaded
+
+
+def _hit_key(record: Record, *, all_parts: bool) -> str:
+    """What items have in common that are one hit: a file's parts, but not the lines of a list."""
+    return record.id if all_parts or record.mime == _LIST_MIME else record.content

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,7 +123,7 @@ def test_a_file_comes_once_with_its_best_part_unless_all_parts_are_wanted(
     assert best[0].record.id == parts[0].record.id
 
 
-def test_like_needs_no_encoder_and_never_finds_its_own_file(directory: Path) -> None:
+def test_like_needs_no_encoder_and_never_finds_the_item_itself(directory: Path) -> None:
     def load() -> Encoder:
         raise AssertionError("the encoder must not be loaded")
 
@@ -130,10 +131,34 @@ def test_like_needs_no_encoder_and_never_finds_its_own_file(directory: Path) -> 
         red, harbour = id_of(known, "red.png"), id_of(known, "harbours.txt")
     with Retriever(Collection.open(directory), load) as retriever:
         assert names(retriever, Term.like(red), k=1) == ["red-again.png"]
-        found = names(retriever, Term.like(harbour), k=100, all_parts=True)
+        files = names(retriever, Term.like(harbour), k=100)
+        parts = retriever.search(Query((Term.like(harbour),), k=1000, all_parts=True))
+        items = sum(retriever.collection.counts().values())
 
-    assert "harbours.txt" not in found
-    assert len(found) == 9
+    assert "harbours.txt" not in files
+    assert len(files) == 9
+    assert parts[0].record.paths[0].name == "harbours.txt"
+    assert harbour not in {hit.record.id for hit in parts}
+    assert len(parts) == items - 1
+
+
+@pytest.mark.parametrize("all_parts", [False, True])
+def test_the_lines_of_a_list_are_hits_of_their_own(tmp_path: Path, *, all_parts: bool) -> None:
+    (tmp_path / "media").mkdir()
+    lines = [json.dumps({"text": text}) for text in ("a red bus", "red buses", "a grey harbour")]
+    (tmp_path / "media" / "captions.jsonl").write_text("\n".join(lines) + "\n")
+    encoder = ToyEncoder()
+    with Collection.create(tmp_path / "collection", encoder.spec) as collection:
+        ingest([tmp_path / "media"], collection, encoder)
+
+    with Retriever.open(tmp_path / "collection", encoder=encoder) as retriever:
+        hits = retriever.search(Query((Term.text("a red bus"),), all_parts=all_parts))
+        bus = Term.like(hits[0].record.id)
+        others = retriever.search(Query((bus,), all_parts=all_parts))
+
+    assert hits[0].record.part == 0
+    assert sorted(hit.record.part for hit in hits) == [0, 1, 2]
+    assert sorted(hit.record.part for hit in others) == [1, 2]
 
 
 def test_terms_are_mixed_by_their_weights(retriever: Retriever, folder: Path) -> None:

@@ -114,6 +114,8 @@ def search(
             hint='give words or a file: omnidex search "a dog", omnidex search --image dog.jpg',
         )
     kinds = _kinds(to or [])
+    if where is not None and not _utf8(where, what="--where").strip():
+        raise UsageProblem("--where is empty", hint='leave it out, or say: --where "width > 1000"')
     directory = collection_directory(collection)
 
     from omni_encoder import Modality
@@ -200,12 +202,34 @@ def _texts(words: Sequence[str], texts: Sequence[str]) -> list[str]:
     found = [*([" ".join(words)] if words else []), *texts]
     if len(words) == 1 and words[0] != "-" and _is_file(words[0]):
         render.note(f"Searching for these words; to search by the file: --image {words[0]}")
-    read = [sys.stdin.read().strip() if text == "-" else text.strip() for text in found]
     if found.count("-") > 1:
         raise UsageProblem("stdin can be read only once", hint="use - for one part of the query")
+    read = [_utf8(_stdin() if text == "-" else text, what="the query").strip() for text in found]
     if not all(read):
         raise UsageProblem("a part of the query is an empty text", hint="leave it out")
     return read
+
+
+def _stdin() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise _not_utf8("stdin") from error
+
+
+def _utf8(text: str, *, what: str) -> str:
+    """The text, unless it holds bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _not_utf8(what) from error
+    return text
+
+
+def _not_utf8(what: str) -> UsageProblem:
+    return UsageProblem(
+        f"{what} is not valid UTF-8", hint="convert it first: iconv -f latin1 -t utf-8"
+    )
 
 
 def _is_file(path: Path | str) -> bool:

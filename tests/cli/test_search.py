@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 
-from .conftest import Ended
+from .conftest import Ended, process
 
 Run = Callable[..., Ended]
 
@@ -219,3 +219,37 @@ def test_a_text_too_long_for_a_file_name_is_searched_for(
     no_file = omnidex("search", "--image", words)
     assert no_file.code == 2
     assert "there is no file dogs run" in no_file.err
+
+
+@pytest.mark.parametrize("arguments", [["caf\udce9"], ["dogs", "--where", "path = 'caf\udce9'"]])
+def test_a_query_that_is_not_utf8_is_one_clear_error(
+    arguments: list[str], indexed: Path, omnidex: Run
+) -> None:
+    ended = omnidex("search", *arguments, "--json")
+
+    assert ended.code == 2
+    assert json.loads(ended.err)["error"]["code"] == "usage"
+    assert "not valid UTF-8" in ended.err
+
+
+def test_an_argument_and_stdin_that_are_not_utf8_are_refused(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = process("search", b"caf\xe9")
+    assert given.returncode == 2
+    assert b"the query is not valid UTF-8" in given.stderr
+    for errors in ("strict", "surrogateescape"):
+        stdin = TextIOWrapper(BytesIO(b"caf\xe9"), encoding="utf-8", errors=errors)
+        monkeypatch.setattr("sys.stdin", stdin)
+        ended = omnidex("search", "-")
+
+        assert ended.code == 2
+        assert "is not valid UTF-8" in ended.err
+        assert "Traceback" not in ended.err
+
+
+def test_an_empty_filter_is_named(indexed: Path, omnidex: Run) -> None:
+    ended = omnidex("search", "dogs", "--where", " ")
+
+    assert ended.code == 2
+    assert "--where is empty" in ended.err

@@ -68,8 +68,8 @@ class MediaInfo:
         duration: In seconds; None for text and images.
         title: Its own, from EXIF, ID3, Vorbis or MP4 tags, `<title>` or the first heading.
         caption: What the text file beside it says.
-        partial: Whether it is shorter than its container says: it was cut, and what is left is
-            used.
+        partial: Whether it is shorter than its container says: it was cut, or some lines of a
+            JSONL file are bad, and what is left is used.
     """
 
     modality: Modality

@@ -39,9 +39,8 @@ def open_text(source: Source, layout: MediaLayout) -> tuple[MediaInfo, Iterator[
     decoder = source.kind.decoder
     with source.decoding(lambda: False):
         if decoder == "jsonl":
-            return MediaInfo(Modality.TEXT, source.kind.mime), _parts(
-                source, _caption_passages(source, layout)
-            )
+            info = MediaInfo(Modality.TEXT, source.kind.mime, partial=_has_bad_line(source))
+            return info, _parts(source, _caption_passages(source, layout))
         with open_file(source.path) as file:
             encoding = find_encoding(file, is_html=decoder == "html")
             if encoding is None:
@@ -135,43 +134,73 @@ def _chunks(path: Path, encoding: str) -> Iterator[str]:
 
 def _caption_passages(source: Source, layout: MediaLayout) -> Iterator[str]:
     for caption in _captions(source):
-        # Lone surrogates may stand in JSON, but can't be stored.
-        clean = _CONTROLS.sub(" ", caption).encode("utf-8", "replace").decode("utf-8")
-        yield from passages([clean], words=layout.passage_words)
+        if isinstance(caption, str):
+            # Lone surrogates may stand in JSON, but can't be stored.
+            clean = _CONTROLS.sub(" ", caption).encode("utf-8", "replace").decode("utf-8")
+            yield from passages([clean], words=layout.passage_words)
 
 
-def _captions(source: Source) -> Iterator[str]:
-    number = found = 0
+def _has_bad_line(source: Source) -> bool:
+    """Look through a JSONL file: bad lines are left out, as long as there is a good one.
+
+    Raises:
+        MediaError: No line can be used.
+    """
+    fault: MediaError | None = None
+    is_usable = False
+    for caption in _captions(source):
+        if isinstance(caption, str):
+            is_usable = True
+        elif fault is None:
+            fault = caption
+        if is_usable and fault is not None:
+            break
+    if is_usable:
+        return fault is not None
+    if fault is not None:
+        raise fault
+    message = "has no line with a text, a caption or captions"
+    raise source.error(Reason.EMPTY, message, hint='such as {"text": "a red bus"}')
+
+
+def _captions(source: Source) -> Iterator[str | MediaError]:
+    # For each line its caption, or what is wrong with it; nothing for one that has no caption.
     with open_file(source.path) as file:
-        while line := file.readline(MAX_LINE_BYTES):
-            number += 1
-            is_whole = line.endswith(b"\n")
-            if len(line) == MAX_LINE_BYTES and not is_whole:
+        for number, line in enumerate(_lines(file), start=1):
+            if line is None:
                 message = f"has a line {number} of more than {MAX_LINE_BYTES} bytes"
-                raise source.error(Reason.TOO_LARGE, message)
-            line = line.removeprefix(codecs.BOM_UTF8)
-            if not line.strip():
+                yield source.error(Reason.TOO_LARGE, message)
                 continue
             try:
-                row = cast("object", json.loads(line.decode("utf-8")))
+                text = line.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+                caption = _caption(cast("object", json.loads(text))) if text.strip() else None
             except (ValueError, RecursionError) as error:
-                if not is_whole and number > 1:
+                if not line.endswith(b"\n") and number > 1:
                     message = f"ends in the middle of line {number}"
-                    raise source.error(Reason.TRUNCATED, message) from error
-                message = f"has no JSON in line {number}: {error}"
-                raise source.error(Reason.DAMAGED, message) from error
-            caption = _caption(row)
+                    fault = source.error(Reason.TRUNCATED, message)
+                else:
+                    message = f"has no JSON in line {number}: {error}"
+                    fault = source.error(Reason.DAMAGED, message)
+                fault.__cause__ = error
+                yield fault
+                continue
             if caption is not None:
-                found += 1
                 yield caption
-    if number and not found:
-        message = "has no line with a text, a caption or captions"
-        raise source.error(Reason.EMPTY, message, hint='such as {"text": "a red bus"}')
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes | None]:
+    # None stands for a line that is too long; no more of it is held than allowed.
+    while line := file.readline(MAX_LINE_BYTES):
+        end = line
+        while len(end) == MAX_LINE_BYTES and not end.endswith(b"\n"):
+            end = file.readline(MAX_LINE_BYTES)
+            line = None
+        yield line
 
 
 def _caption(row: object) -> str | None:
     if isinstance(row, str):
-        return row
+        return row if row.strip() else None
     if not isinstance(row, dict):
         return None
     fields = cast("dict[str, object]", row)

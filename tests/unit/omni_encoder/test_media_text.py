@@ -254,9 +254,9 @@ def test_a_long_caption_has_several_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ('{"text": "a"}\nnot json\n', "damaged"),
         ("not json", "damaged"),
-        ('{"text": "a"}\n{"text": "b', "truncated"),
+        ('\n{"text": "b', "truncated"),
+        ('not json\n{"other": 1}\n', "damaged"),
         ('{"other": 1}\n[]\n3\n', "empty"),
         ("[" * 100_000, "damaged"),
         ('{"text": "' + "a" * 1_100_000 + '"}', "too_large"),
@@ -266,6 +266,35 @@ def test_captions_that_cannot_be_read_say_why(tmp_path: Path, lines: str, expect
     (tmp_path / "a.jsonl").write_text(lines, encoding="utf-8")
 
     assert reason(tmp_path / "a.jsonl") == expected
+
+
+@pytest.mark.parametrize(
+    "bad", ["not json\n", "[" * 100_000 + "\n", "a" * 2_200_000 + "\n", '{"text": "b'], ids=len
+)
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_bad_line_is_left_out_and_makes_the_file_partial(
+    tmp_path: Path, bad: str, *, is_first: bool
+) -> None:
+    good = ['{"text": "a red bus"}\n', '{"text": "a boat"}\n']
+    is_last = not bad.endswith("\n")
+    lines = [bad, *good] if is_first and not is_last else [good[0], bad, good[1]]
+    if is_last:
+        lines = [*good, bad]
+    (tmp_path / "a.jsonl").write_text("".join(lines), encoding="utf-8")
+
+    info, found = read(tmp_path / "a.jsonl")
+
+    assert found == ["a red bus", "a boat"]
+    assert info.partial
+
+
+def test_lines_without_a_caption_do_not_make_the_file_partial(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"other": 1}\n"  "\n\n"a bus"', encoding="utf-8")
+
+    info, found = read(tmp_path / "a.jsonl")
+
+    assert found == ["a bus"]
+    assert not info.partial
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.html"])

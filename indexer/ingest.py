@@ -6,7 +6,7 @@ the encoder nor the vectors.
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from omni_encoder import Encoder
@@ -63,7 +63,11 @@ def ingest(
             EncodingRun(collection, encoder, writer, tally, options).read(changed, known, tell)
         tell(Progress(Phase.FINISH, tally.settled, tally.settled, items=writer.items))
         writer.commit()
-        gone = _gone(known, found, prune=options.prune)
+        gone = _gone(known, found)
+        if not options.prune:
+            spared = _spared(gone, found, known, writer)
+            tally.spared = len(spared)
+            gone = [path for path in gone if path not in spared]
         tally.removed = len(gone)
         writer.catalogue.forget(gone)
         writer.sweep()
@@ -93,16 +97,35 @@ def _enter_problems(
             writer.enter(row)
 
 
-def _gone(known: Mapping[bytes, FileRow], found: Scan, *, prune: bool) -> list[bytes]:
+def _gone(known: Mapping[bytes, FileRow], found: Scan) -> list[bytes]:
     """The known paths that are certainly not there any more."""
-    # An empty root may be a drive that is not mounted.
-    spared = () if prune else tuple(os.fsencode(root / "_")[:-1] for root in found.empty_roots)
     seen = found.files.keys() | {os.fsencode(problem.path) for problem in found.problems}
-    return [
-        path
-        for path in known.keys() - seen
-        if not path.startswith(spared) and is_gone(Path(os.fsdecode(path)))
-    ]
+    return [path for path in sorted(known.keys() - seen) if is_gone(Path(os.fsdecode(path)))]
+
+
+def _spared(
+    gone: Sequence[bytes], found: Scan, known: Mapping[bytes, FileRow], writer: Writer
+) -> set[bytes]:
+    """The paths that may be on a drive that is not mounted: nothing is where they were."""
+    roots = tuple(os.fsencode(root / "_")[:-1] for root in found.empty_roots)
+    spared: set[bytes] = set()
+    for path in gone:
+        if path.startswith(roots):
+            spared.add(path)
+            continue
+        key = known[path].key
+        if key is None or found.bare_folders.isdisjoint(_folders_above(path)):
+            continue
+        # A file that was moved to another folder loses nothing if its old path is forgotten.
+        if not any(row.path in found.files for row in writer.catalogue.locations(key)):
+            spared.add(path)
+    return spared
+
+
+def _folders_above(path: bytes) -> Iterator[bytes]:
+    while (above := os.path.dirname(path)) != path:  # noqa: PTH120 - these are bytes
+        yield above
+        path = above
 
 
 def _report(found: Scan, tally: Tally, writer: Writer, seconds: float) -> IngestReport:
@@ -113,6 +136,7 @@ def _report(found: Scan, tally: Tally, writer: Writer, seconds: float) -> Ingest
         reused=tally.reused,
         failed=len(tally.problems),
         removed=tally.removed,
+        spared=tally.spared,
         items=writer.items,
         items_removed=writer.items_removed,
         ignored=dict(found.ignored),

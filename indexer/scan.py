@@ -45,6 +45,7 @@ class Scan:
         ignored: How many files there were of each suffix that is not media.
         problems: What can't be looked at.
         empty_roots: Roots that hold no media at all.
+        bare_folders: Folders that hold nothing at all, as one does where no drive is mounted.
     """
 
     roots: list[Path] = field(default_factory=list[Path])
@@ -52,6 +53,7 @@ class Scan:
     ignored: Counter[str] = field(default_factory=Counter[str])
     problems: list[Problem] = field(default_factory=list[Problem])
     empty_roots: list[Path] = field(default_factory=list[Path])
+    bare_folders: set[bytes] = field(default_factory=set[bytes])
 
 
 def absolute(path: Path) -> Path:
@@ -84,6 +86,7 @@ def scan(roots: Sequence[Path]) -> Scan:
         found.files.update(here.files)
         found.problems += here.problems
         found.ignored += here.ignored
+        found.bare_folders |= here.bare_folders
     found.files = dict(sorted(found.files.items()))
     return found
 
@@ -137,6 +140,8 @@ def _scan_folder(folder: Path, found: Scan) -> None:
         names = {entry.name for entry in entries}
         if MANIFEST_NAME in names:
             continue
+        if all(name.startswith(".") for name in names):
+            found.bare_folders.add(os.fsencode(current))
         for entry in entries:
             if entry.name.startswith("."):
                 continue

@@ -139,8 +139,8 @@ class IngestOptions:
         commit_rows: A commit follows at the latest when so many rows wait,
         commit_seconds: or when so many seconds have passed since the last one.
         retry_failed: Read files again that failed before and have not changed since.
-        prune: Forget the files of a root that exists but holds no media at all. Without it such
-            a root is taken for a drive that is not mounted.
+        prune: Forget the files of a root that exists but holds no media at all, and of a folder
+            that exists but is empty. Without it these are taken for drives that are not mounted.
     """
 
     batch_items: int = 16
@@ -171,6 +171,7 @@ class IngestReport:
         reused: New paths of content that was known: moved, copied or renamed files.
         failed: Files that were read in this run and could not be indexed.
         removed: Paths that are gone from the disk and were forgotten.
+        spared: Paths that are gone but were kept, as their drive may not be mounted; see `prune`.
         items: Rows added.
         items_removed: Rows deleted, because no path holds their content any more.
         ignored: How many files there were of each suffix that is not media.
@@ -184,6 +185,7 @@ class IngestReport:
     reused: int = 0
     failed: int = 0
     removed: int = 0
+    spared: int = 0
     items: int = 0
     items_removed: int = 0
     ignored: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -199,6 +201,7 @@ class Tally:
     encoded: int = 0
     reused: int = 0
     removed: int = 0
+    spared: int = 0
     settled: int = 0
     bytes: int = 0
     problems: list[Problem] = field(default_factory=list[Problem])

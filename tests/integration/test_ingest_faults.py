@@ -167,6 +167,45 @@ def test_nothing_is_forgotten_for_a_drive_that_is_not_there(
     assert collection.counts() == {}
 
 
+def test_nothing_is_forgotten_for_a_drive_inside_a_root_that_is_not_mounted(
+    media: Path, collection: Collection, encoder: ToyEncoder, tmp_path: Path
+) -> None:
+    (media / "b" / "deeper").mkdir()
+    write_image(media / "b" / "deeper" / "one.png", 41)
+    ingest([media], collection, encoder)
+    before = items_of(collection)
+    (media / "b").rename(tmp_path / "drive")
+    (media / "b").mkdir()
+    (media / "b" / ".hidden").touch()
+
+    for _ in range(2):
+        report = ingest([media], collection, encoder)
+        assert (report.removed, report.items_removed, report.spared) == (0, 0, 10)
+    assert items_of(collection) == before
+
+    # A folder that is gone itself, or was not emptied, was really deleted.
+    (media / "a" / "text000.txt").unlink()
+    assert ingest([media], collection, encoder).removed == 1
+    report = ingest([media], collection, encoder, options=IngestOptions(prune=True))
+    assert (report.removed, report.spared) == (10, 0)
+    (media / "a").rename(tmp_path / "away")
+    report = ingest([media], collection, encoder)
+    assert report.removed == 0  # no media are left in the root
+    write_text(media / "new.txt", 70)
+    assert ingest([media], collection, encoder).removed == 8
+    assert names_in(collection) == {"new.txt"}
+
+
+def test_a_folder_that_was_emptied_into_another_is_no_missing_drive(
+    media: Path, collection: Collection, encoder: ToyEncoder
+) -> None:
+    ingest([media], collection, encoder)
+    for path in list((media / "b").iterdir()):
+        path.rename(media / path.name)
+    report = ingest([media], collection, encoder)
+    assert (report.reused, report.removed, report.spared) == (9, 9, 0)
+
+
 def test_an_interruption_keeps_what_is_finished(
     media: Path, collection: Collection, tmp_path: Path
 ) -> None:

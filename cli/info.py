@@ -17,7 +17,7 @@ from .search import record_json, span_text
 
 if TYPE_CHECKING:
     from indexer import Collection, Record
-    from omni_encoder.diagnosis import Finding
+    from omni_encoder.diagnosis import Finding, State
 
 _ID = re.compile(r"[0-9a-f]{4,32}(\.[a-z]+)?(\.[0-9]+)?", re.IGNORECASE)
 
@@ -286,8 +286,7 @@ def _bytes_under(directory: Path) -> int:
 
 
 def _collection_health(directory: Path) -> "Finding":
-    """Whether the collection opens, can be counted, and fits its encoder's shipped weights."""
-    from indexer import Collection
+    """Whether the collection can be searched, by the encoder that it names."""
     from indexer.manifest import MANIFEST_NAME
     from omni_encoder import OmniError
     from omni_encoder.diagnosis import Finding, State
@@ -296,8 +295,40 @@ def _collection_health(directory: Path) -> "Finding":
     if not (directory / MANIFEST_NAME).exists():
         return Finding(name, State.OK, f"none in {directory} yet: omnidex index PATH makes it")
     try:
-        with Collection.open(directory) as opened:
-            items, problems = sum(opened.counts().values()), len(opened.problems())
-            return Finding(name, State.OK, f"{directory}: {items} items, {problems} problems")
+        return Finding(name, *_searchable(directory))
     except OmniError as error:
         return Finding(name, State.FAILURE, f"{error.message} {error.hint}".strip())
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        return Finding(name, State.FAILURE, f"{directory}: {type(error).__name__}: {error}")
+
+
+def _searchable(directory: Path) -> tuple["State", str]:
+    """How a collection is: its rows are read, searched and counted, and its encoder is loaded."""
+    import numpy as np
+
+    from indexer import Collection
+    from omni_encoder import load_encoder
+    from omni_encoder.diagnosis import State
+
+    with Collection.open(directory) as opened:
+        items, problems = sum(opened.counts().values()), len(opened.problems())
+        seen = f"{directory}: {items} items, {problems} problems"
+        found = opened.nearest(np.ones(opened.spec.dim, np.float32), k=items + 1)
+        opened.records(found.rows[:1])
+        if not len(found.rows) and items:
+            return State.FAILURE, f"{seen}, but no vector; index the folders again"
+        if not np.isfinite(found.scores).all():
+            return State.FAILURE, f"{seen}, but vectors that are damaged; index into a new one"
+        name = opened.spec.name
+        if not _is_here(name):
+            return State.OK, f"{seen}; {name} was not loaded, which may need the network"
+        opened.check_encoder(load_encoder(name).spec)
+        if len(found.rows) != items:
+            return State.WARNING, f"{seen}, but {len(found.rows)} vectors; index the folders again"
+        return State.OK, f"{seen}, searchable by {name}"
+
+
+def _is_here(encoder: str) -> bool:
+    """Whether an encoder can be loaded without a network: a tag of open_clip is downloaded."""
+    family, _, rest = encoder.partition(":")
+    return family != "open_clip" or Path(rest.partition("/")[2]).is_file()

@@ -3,12 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from omni_encoder.diagnosis import Finding, State, file_digest, recorded_digest
+from tests.toy import ToyEncoder
 
 from .conftest import Ended
 
@@ -74,6 +76,47 @@ def test_doctor_exits_with_2_when_something_is_broken(
 
     assert ended.code == 2
     assert "failure\tcollection" in ended.out
+
+
+def test_doctor_searches_the_collection(
+    quick_doctor: list[Finding], indexed: Path, tmp_path: Path, omnidex: Run
+) -> None:
+    assert "searchable by omni" in omnidex("doctor").out
+    for path in (tmp_path / "collection").rglob("*.lance"):
+        if path.is_file():
+            path.write_bytes(b"not vectors")
+
+    ended = omnidex("doctor")
+
+    assert ended.code == 2
+    assert "failure\tcollection" in ended.out
+    assert "Traceback" not in ended.err
+
+
+def test_doctor_sees_that_another_encoder_made_the_collection(
+    quick_doctor: list[Finding], indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ToyEncoder(name="omni")
+    other.spec = replace(other.spec, fingerprint="f" * 32)
+    monkeypatch.setattr("omni_encoder.load_encoder", lambda _: other)
+
+    ended = omnidex("doctor")
+
+    assert ended.code == 2
+    assert "failure\tcollection" in ended.out
+    assert "was made with the encoder omni" in ended.out
+
+
+def test_doctor_fetches_no_model(
+    quick_doctor: list[Finding], media: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    omnidex("index", media, "--encoder", "open_clip:ViT-B-32/openai")
+    monkeypatch.setattr("omni_encoder.load_encoder", lambda _: pytest.fail("it was loaded"))
+
+    ended = omnidex("doctor")
+
+    assert ended.code == 0
+    assert "was not loaded" in ended.out
 
 
 def test_doctor_looks_at_everything_that_encoding_needs() -> None:

@@ -46,12 +46,19 @@ SUFFIXES: Mapping[str, Modality] = MappingProxyType(
 )
 
 _CAPTION_BYTES = 16_384
-# Folders tell upper from lower case on most systems: these are the forms that cameras write.
+
+
+def _forms(suffix: str) -> tuple[str, str, str]:
+    # Folders tell upper from lower case on most systems: these are the forms that cameras write.
+    return suffix, suffix.upper(), f".{suffix[1:].capitalize()}"
+
+
+_SIDECAR_SUFFIXES = _forms(".txt")
 _HOST_SUFFIXES = tuple(
     form
     for suffix, modality in SUFFIXES.items()
     if modality is not Modality.TEXT
-    for form in (suffix, suffix.upper(), f".{suffix[1:].capitalize()}")
+    for form in _forms(suffix)
 )
 
 
@@ -66,13 +73,14 @@ def guess_modality(path: Path) -> Modality | None:
 def sidecar_of(path: Path) -> Path | None:
     """The text file that holds the caption of a media file, or None.
 
-    For `photo.jpg` it is `photo.jpg.txt`, else `photo.txt`. Texts have none.
+    For `photo.jpg` it is `photo.jpg.txt`, else `photo.txt`, or either with `.TXT`. Texts have none.
     """
     if guess_modality(path) in (None, Modality.TEXT):
         return None
-    for sidecar in (f"{path}.txt", f"{path.with_suffix('')}.txt"):
-        if _is_file(sidecar):
-            return Path(sidecar)
+    for host in (path, path.with_suffix("")):
+        for suffix in _SIDECAR_SUFFIXES:
+            if _is_file(f"{host}{suffix}"):
+                return Path(f"{host}{suffix}")
     return None
 
 
@@ -83,7 +91,7 @@ def is_sidecar(path: Path, *, siblings: Collection[str] | None = None) -> bool:
         path: Any file.
         siblings: The names in its folder, if known: then nothing is looked up on disk.
     """
-    if path.suffix != ".txt":
+    if path.suffix not in _SIDECAR_SUFFIXES:
         return False
     host = path.with_suffix("")
     endings = list(_HOST_SUFFIXES)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -175,20 +176,29 @@ def test_a_sidecar_belongs_to_the_file_it_is_named_after(tmp_path: Path) -> None
     stem=st.text("ab. ", min_size=1, max_size=6),
     suffix=st.sampled_from(sorted(SUFFIXES)),
     form=st.sampled_from([str, str.upper]),
+    text_form=st.sampled_from([str, str.upper, str.capitalize]),
     is_long=st.booleans(),
 )
 def test_whatever_has_a_sidecar_the_sidecar_knows_it(
-    tmp_path_factory: pytest.TempPathFactory, stem: str, suffix: str, form: type, is_long: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    *,
+    stem: str,
+    suffix: str,
+    form: Callable[[str], str],
+    text_form: Callable[[str], str],
+    is_long: bool,
 ) -> None:
     folder = tmp_path_factory.mktemp("pair")
     host = folder / f"x{stem}{form(suffix)}"
-    sidecar = folder / (f"{host.name}.txt" if is_long else f"x{stem}.txt")
+    ending = f".{text_form('txt')}"
+    sidecar = folder / (f"{host.name}{ending}" if is_long else f"x{stem}{ending}")
     host.touch()
     sidecar.touch()
 
     is_host = guess_modality(host) is not Modality.TEXT
     assert sidecar_of(host) == (sidecar if is_host else None)
     assert is_sidecar(sidecar) is is_host
+    assert is_sidecar(sidecar, siblings={host.name, sidecar.name}) is is_host
 
 
 def test_a_sidecar_that_is_no_text_gives_no_caption(tmp_path: Path) -> None:

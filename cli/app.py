@@ -62,6 +62,7 @@ def omnidex(
 
 def run() -> None:
     """Run the command line of this process."""
+    _replace_closed_streams()
     code = main(sys.argv[1:])
     # A second Ctrl-C while Python shuts down should not print a traceback.
     with suppress(KeyboardInterrupt):
@@ -113,6 +114,14 @@ def _interrupted(message: str, *, as_json: bool) -> int:
     else:
         sys.stderr.write(f"{message}\n")
     return errors.INTERRUPTED
+
+
+def _replace_closed_streams() -> None:
+    """Put nothing where a stream was closed (`>&-`), or the next file would take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _accept_any_file_name() -> None:

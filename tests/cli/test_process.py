@@ -127,6 +127,20 @@ def test_a_reader_that_stops_early_is_no_error(indexed: Path) -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_fault(closed: str, indexed: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, str(DRIVER), "search", "dogs"],
+        env=environment(),
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b""
+    assert bool(done.stdout) is (">&-" not in closed.replace("2>&-", ""))
+
+
 def test_a_name_that_is_not_utf8_is_found_and_printed_as_it_is(media: Path, omnidex: Run) -> None:
     name = os.fsencode(media) + b"/caf\xe9.png"
     try:

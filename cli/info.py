@@ -71,7 +71,7 @@ def status(
             columns = (
                 render.Column("reason"),
                 render.Column("path", overflow="fold"),
-                render.Column("what", overflow="ellipsis"),
+                render.Column("what", overflow="fold"),
             )
             rows = [[p.reason, render.short_path(p.path), p.message] for p in found]
             render.table(columns, rows)

@@ -33,13 +33,14 @@ class Column:
         align: To which side its cells go, on a terminal.
         overflow: What happens to a cell that is too wide: `fold` keeps all of it in more lines,
             `ellipsis` cuts it, `keep` never narrows the column.
-        optional: Left out where the terminal is narrower than 100 columns.
+        movable: Where the terminal is narrower than 100 columns, its cells stand in a line of their
+            own below those of the first column that folds.
     """
 
     title: str
     align: Literal["left", "right"] = "left"
     overflow: Literal["fold", "ellipsis", "keep"] = "keep"
-    optional: bool = False
+    movable: bool = False
 
 
 class Advance(Protocol):
@@ -143,13 +144,16 @@ def terminal_table(
     from rich.table import Table
     from rich.text import Text
 
-    shown = [
+    filled = [
         (column, [printable(row[number]) for row in rows])
         for number, column in enumerate(columns)
-        if any(row[number] for row in rows) and not (column.optional and console.width < 100)
+        if any(row[number] for row in rows)
     ]
+    shown = [pair for pair in filled if not (pair[0].movable and console.width < 100)]
+    below = [cells for column, cells in filled if column.movable and console.width < 100]
     grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    for (column, _), width in zip(shown, _widths(shown, console.width), strict=True):
+    widths = _widths(shown, console.width)
+    for (column, _), width in zip(shown, widths, strict=True):
         grid.add_column(
             column.title,
             justify=column.align,
@@ -157,8 +161,14 @@ def terminal_table(
             no_wrap=column.overflow != "fold",
             width=width,
         )
-    for row in zip(*(cells for _, cells in shown), strict=True):
-        grid.add_row(*(Text(cell) for cell in row))
+    under = next((n for n, (column, _) in enumerate(shown) if column.overflow == "fold"), 0)
+    for number in range(len(rows)):
+        row = [Text(cells[number]) for _, cells in shown]
+        for cells in below:
+            more = Text(f"\n{cells[number]}" if cells[number] else "", style="dim")
+            more.truncate(widths[under], overflow="ellipsis")
+            row[under].append_text(more)
+        grid.add_row(*row)
     console.print(grid)
 
 
@@ -174,6 +184,13 @@ def _widths(shown: Sequence[tuple[Column, Sequence[str]]], total: int) -> list[i
     folded = sum(width for width, kind in zip(natural, kinds, strict=True) if kind == "fold")
     for_cut = min(cut, max(_LEAST_CUT, left - folded)) if cut else 0
     room = {"keep": total, "ellipsis": max(1, for_cut), "fold": max(8, left - for_cut)}
+    several = kinds.count("fold") > 1 and folded > room["fold"]
+    share = room["fold"] // max(1, kinds.count("fold"))
+    if several:  # what one column leaves of its share is for the others
+        folding = [width for width, kind in zip(natural, kinds, strict=True) if kind == "fold"]
+        small = [width for width in folding if width <= share]
+        share = (room["fold"] - sum(small)) // (len(folding) - len(small))
+        room["fold"] = max(8, share)
     return [min(width, room[kind]) for width, kind in zip(natural, kinds, strict=True)]
 
 

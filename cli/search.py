@@ -24,8 +24,8 @@ _COLUMNS = (
     render.Column("kind"),
     render.Column("path", overflow="fold"),
     render.Column("at"),
-    render.Column("what", overflow="ellipsis"),
-    render.Column("id", optional=True),
+    render.Column("what", overflow="ellipsis", movable=True),
+    render.Column("id"),
 )
 _SNIPPET_CHARACTERS = 120
 _KINDS = ("text", "image", "audio", "video")
@@ -255,7 +255,9 @@ def _file_term(modality: "Modality", path: Path) -> "Term":
 
     if not _is_file(path):
         raise QueryError(
-            f"there is no file {path}" if not _is_folder(path) else f"{path} is a folder, not a file",
+            f"there is no file {path}"
+            if not _is_folder(path)
+            else f"{path} is a folder, not a file",
             hint=f"--{modality} takes one {modality} file",
         )
     kind = guess_modality(path)

@@ -36,18 +36,48 @@ def test_a_table_of_hits_fits_the_terminal(path: str, snippet: str, span: str, w
 def test_the_whole_path_is_shown_even_where_it_takes_several_lines() -> None:
     path = "/somewhere/" + "x" * 150 + "/picture.jpg"
 
-    lines = drawn([[*ROW[:3], path, *ROW[4:]]], 80)
+    lines = drawn([[*ROW[:3], path, ROW[4], "", ROW[6]]], 80)
 
     start = lines[0].index("path")
     end = lines[0].index("  at")
     assert "".join(line[start:end].strip() for line in lines[1:]) == path
 
 
-def test_columns_without_content_are_left_out_and_ids_need_a_wide_terminal() -> None:
+def test_columns_without_content_are_left_out_and_ids_are_always_there() -> None:
     still = [*ROW[:4], "", "", ROW[6]]
 
-    assert drawn([still], 80)[0].split() == ["#", "score", "kind", "path"]
+    assert drawn([still], 80)[0].split() == ["#", "score", "kind", "path", "id"]
+    assert drawn([ROW], 80)[0].split() == ["#", "score", "kind", "path", "at", "id"]
     assert drawn([ROW], 120)[0].split() == ["#", "score", "kind", "path", "at", "what", "id"]
+    assert ROW[6] in drawn([ROW], 80)[1]
+
+
+def test_on_a_narrow_terminal_a_snippet_is_one_line_below_the_path() -> None:
+    lines = drawn([[*ROW[:5], "dogs run along the beach " * 5, ROW[6]]], 80)
+
+    assert len(lines) == 3
+    start = lines[0].index("path")
+    assert lines[2][start:].startswith("dogs run")
+    assert lines[2].rstrip().endswith("…")
+    assert not lines[2][:start].strip()
+
+
+def test_long_messages_of_problems_are_folded() -> None:
+    message = "it ends in the middle of a word that is long " * 5
+    columns = (
+        render.Column("reason"),
+        *(render.Column(title, overflow="fold") for title in ("path", "what")),
+    )
+    for path in ("b.png", "/somewhere/" + "x" * 150 + "/picture.jpg"):
+        out = StringIO()
+        console = Console(file=out, width=80, no_color=True)
+        render.terminal_table(columns, [["corrupt", path, message]], console)
+
+        lines = out.getvalue().splitlines()
+        assert all(cell_len(line) <= 80 for line in lines)
+        start = lines[0].index("what")
+        shown = "".join(line[start:].strip() for line in lines[1:])
+        assert shown.replace(" ", "") == message.replace(" ", "")
 
 
 def test_markup_in_a_file_name_is_only_text() -> None:

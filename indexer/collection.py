@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from omni_encoder import CollectionError, EncoderMismatchError, EncoderSpec, Modality, QueryError
+from omni_encoder import CollectionError, EncoderSpec, Modality, QueryError
 
 from .catalogue import CATALOGUE_NAME, Catalogue, ContentKey
 from .exact import centre_rows, nearest_rows
@@ -19,6 +19,7 @@ from .manifest import (
     LANCE_NAME,
     MANIFEST_NAME,
     Manifest,
+    check_spec,
     has_table,
     manifest_stamp,
     read_manifest,
@@ -144,14 +145,7 @@ class Collection:
         Raises:
             EncoderMismatchError: They can't.
         """
-        if spec.fingerprint != self.spec.fingerprint:
-            raise EncoderMismatchError(
-                f"the collection in {self._directory} was made with the encoder {self.spec.name}"
-                f" ({self.spec.fingerprint[:8]}), which is not {spec.name}"
-                f" ({spec.fingerprint[:8]})",
-                hint=f"use --encoder {self.spec.name}, or index into another collection with"
-                " -c FOLDER",
-            )
+        check_spec(self._directory, self.spec, spec)
 
     def counts(self) -> dict[Modality, int]:
         """How many items of each modality there are."""

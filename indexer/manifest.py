@@ -10,7 +10,13 @@ from typing import cast
 import numpy as np
 from jaxtyping import Float32
 
-from omni_encoder import CollectionError, EncoderSpec, MediaLayout, Modality
+from omni_encoder import (
+    CollectionError,
+    EncoderMismatchError,
+    EncoderSpec,
+    MediaLayout,
+    Modality,
+)
 
 MANIFEST_NAME = "omnidex.json"
 LANCE_NAME = "lance"
@@ -179,3 +185,27 @@ def _from_lists(value: object, dim: int) -> dict[Modality, Float32[np.ndarray, "
         if mean.shape != (dim,):
             raise ValueError(f"the mean of {name} must have {dim} numbers, not {mean.shape}")
     return means
+
+
+def check_spec(directory: Path, made: EncoderSpec, given: EncoderSpec) -> None:
+    """Make sure that an encoder is the one that made the vectors in a directory.
+
+    Raises:
+        EncoderMismatchError: It isn't.
+    """
+    if given.fingerprint == made.fingerprint:
+        return
+    message = (
+        f"the collection in {directory} was made with the encoder {made.name}"
+        f" ({made.fingerprint[:8]})"
+    )
+    if given.name == made.name:
+        raise EncoderMismatchError(
+            f"{message}, whose weights have changed since ({given.fingerprint[:8]})",
+            hint="index again into a new collection (omnidex index -c NEW PATH), or name the"
+            " old checkpoint file with --encoder",
+        )
+    raise EncoderMismatchError(
+        f"{message}, which is not {given.name} ({given.fingerprint[:8]})",
+        hint=f"use --encoder {made.name}, or index into another collection with -c FOLDER",
+    )

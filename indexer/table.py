@@ -5,7 +5,8 @@ do without it imports this module late.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -69,8 +70,9 @@ class Loaded:
 class VectorTable:
     """The table of one encoder. Only a holder of the writer's lock may call what writes."""
 
-    def __init__(self, table: Table, spec: EncoderSpec) -> None:
+    def __init__(self, table: Table, spec: EncoderSpec, path: Path) -> None:
         self._table = table
+        self._path = path
         self._schema = _schema(spec)
         self._dim = spec.dim
 
@@ -106,7 +108,7 @@ class VectorTable:
                 f"the vectors in {path} are from the encoder {found or 'of unknown name'}",
                 hint="index into a new collection",
             )
-        return cls(table, spec)
+        return cls(table, spec, path)
 
     @property
     def version(self) -> int:
@@ -201,18 +203,21 @@ class VectorTable:
     def load(self) -> Loaded:
         """Read everything into memory."""
         version = self.version  # first: rows that come in between are only read again
-        query = self._table.search().with_row_id(with_row_id=True).select([*_FACTS, "vector"])
-        return Loaded(version, query.to_arrow(), self._dim)
+        with _readable(self._path):
+            query = self._table.search().with_row_id(with_row_id=True).select([*_FACTS, "vector"])
+            return Loaded(version, query.to_arrow(), self._dim)
 
     def find(self, content_prefix: str) -> list[Facts]:
         """What is known of the items whose content begins with some hexadecimal digits."""
-        query = self._table.search().with_row_id(with_row_id=True).select(_FACTS)
-        return _to_facts(query.where(f"content LIKE '{content_prefix}%'").to_arrow())
+        with _readable(self._path):
+            query = self._table.search().with_row_id(with_row_id=True).select(_FACTS)
+            return _to_facts(query.where(f"content LIKE '{content_prefix}%'").to_arrow())
 
     def vector(self, id: str) -> Float32[np.ndarray, " dim"]:
         """The vector of an item that exists."""
-        query = self._table.search().select(["vector"]).where(f"id = '{id}'")
-        return _to_vectors(query.to_arrow(), self._dim)[0].astype(np.float32)
+        with _readable(self._path):
+            query = self._table.search().select(["vector"]).where(f"id = '{id}'")
+            return _to_vectors(query.to_arrow(), self._dim)[0].astype(np.float32)
 
     def compact(self) -> None:
         """Merge fragments if there are many, and drop versions that nobody reads any more."""
@@ -223,8 +228,22 @@ class VectorTable:
 
     def _batches(self, columns: list[str]) -> Iterator[pa.Table]:
         """Some columns of all items, as tables of bounded size."""
-        for batch in self._table.search().select(columns).to_batches(batch_size=_BATCH_ROWS):
-            yield pa.Table.from_batches([batch])
+        with _readable(self._path):
+            for batch in self._table.search().select(columns).to_batches(batch_size=_BATCH_ROWS):
+                yield pa.Table.from_batches([batch])
+
+
+@contextmanager
+def _readable(path: Path) -> Generator[None, None, None]:
+    """Whatever Lance says of damaged files, whose kind of error depends on the damage."""
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError, LookupError, pa.ArrowException) as error:
+        raise CollectionError(
+            f"the vectors in {path} can't be read, they are damaged: {error}",
+            hint="restore the folder from a backup, or index again into a new folder:"
+            " omnidex index -c NEW PATH",
+        ) from error
 
 
 def _schema(spec: EncoderSpec) -> pa.Schema:

@@ -342,3 +342,15 @@ def test_an_encoder_of_the_same_size_is_still_another_encoder(tmp_path: Path) ->
         with pytest.raises(EncoderMismatchError) as caught:
             Collection.open_or_create(tmp_path / "collection", other)
     assert SPEC.fingerprint[:8] in caught.value.message
+    # Of the same name: it is no help to say that one isn't the other.
+    assert "weights" in caught.value.message
+    assert "omnidex index -c NEW" in caught.value.hint
+    assert "old checkpoint" in caught.value.hint
+    renamed = ToyEncoder(name="another", seed=1).spec
+    with (
+        Collection.open(tmp_path / "collection") as collection,
+        pytest.raises(EncoderMismatchError) as caught,
+    ):
+        collection.check_encoder(renamed)
+    assert "weights" not in caught.value.message
+    assert f"--encoder {SPEC.name}" in caught.value.hint

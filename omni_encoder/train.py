@@ -26,7 +26,7 @@ from .network import MediaInput, OmniNetwork
 from .start import start_network
 from .train_batches import Corpus, Pairs
 from .train_config import TrainConfig, TrainingError, read_config
-from .train_heads import HeadStage, LateStage
+from .train_heads import HeadStage
 from .types import Modality
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
@@ -83,14 +83,13 @@ class Trainer:
         self.log: list[dict[str, float]] = []
 
     def run(self, *, resume: bool) -> Path:
-        """Go through both stages; see `train`."""
+        """Go through all stages; see `train`."""
         saved = self.config.run / "progress.pt"
         if resume and saved.exists():
             self._restore(saved)
         else:
             self._stage("sounds", self._learn_sounds, resume=resume)
             self._stage("heads", self._learn_heads, resume=resume)
-            self._stage("late", self._learn_late, resume=resume)
             for name, parameter in self._trained().items():
                 self.average[name].copy_(parameter.detach())
         self.network.train()
@@ -174,15 +173,6 @@ class Trainer:
         stage.run(lambda done, total, values: self.progress("adapters", done, total, values))
         self._validate(self.network, 0.0)
 
-    # Stage three: the last vision stages learn along.
-
-    def _learn_late(self) -> None:
-        if not self.config.late_steps or Modality.IMAGE not in self.corpus.views:
-            return
-        stage = LateStage(self.config, self.corpus, self.network, self.frozen)
-        stage.run(lambda done, total, values: self.progress("late vision", done, total, values))
-        self._validate(self.network, 0.0)
-
     def _stage(self, name: str, work: Callable[[], None], *, resume: bool) -> None:
         """Do a stage, or take over its end from an earlier run."""
         path = self.config.run / f"{name}.safetensors"
@@ -192,7 +182,7 @@ class Trainer:
         work()
         save_checkpoint(Checkpoint(self.network, self.tokenizer, None, {"stage": name}), path)
 
-    # Stage four: everything together.
+    # Stage three: everything together.
 
     def _joint_step(self) -> dict[str, float]:
         generator = np.random.default_rng([self.config.seed, 2, self.step])

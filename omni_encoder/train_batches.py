@@ -331,9 +331,9 @@ def _late(
 
 
 def _random_crop(maps: Tensor, generator: np.random.Generator) -> Tensor:
-    """The same window of all grids, at least 7/10 of a side, and half of the grids mirrored."""
+    """The same window of all grids, at least 6/7 of a side, and half of the grids mirrored."""
     side = maps.shape[-1]
-    high, wide = (int(n) for n in generator.integers(side * 7 // 10, side + 1, 2))
+    high, wide = (int(n) for n in generator.integers(side * 6 // 7, side + 1, 2))
     top, left = int(generator.integers(side - high + 1)), int(generator.integers(side - wide + 1))
     maps = maps[:, :, top : top + high, left : left + wide]
     mirrored = torch.from_numpy(generator.random(len(maps)) < 0.5)[:, None, None, None]

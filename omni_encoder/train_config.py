@@ -28,8 +28,6 @@ class TrainConfig:
         sound_steps: Steps that teach the audio encoder the teacher's sound classes.
         head_steps: Steps of the adapters on frozen features.
         head_batch: Items such a step.
-        late_steps: Steps in which the last vision stages learn with the vision adapter.
-        late_rate: Their peak learning rate.
         steps: Joint steps, in which the backbone and the last vision stages learn too.
         batch: Items a joint step.
         texts_per_step: Corpus texts a step.
@@ -60,8 +58,6 @@ class TrainConfig:
     sound_steps: int = 1000
     head_steps: int = 1500
     head_batch: int = 512
-    late_steps: int = 0
-    late_rate: float = 2e-4
     steps: int = 0
     batch: int = 128
     texts_per_step: int = 64

@@ -72,7 +72,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "run.toml"
     path.write_text(
         'run = "run"\nmanifests = ["manifest.jsonl"]\nsplit = "split.json"\nsound_steps = 3\n'
-        "head_steps = 4\nhead_batch = 4\nlate_steps = 2\nsteps = 2\nbatch = 2\nsave_every = 1\n"
+        "head_steps = 4\nhead_batch = 4\nsteps = 2\nbatch = 2\nsave_every = 1\n"
         "texts_per_step = 2\n[tasks]\nimage-text = 1\naudio-text = 1\nimage-audio = 1\n"
     )
     return path

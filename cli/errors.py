@@ -1,6 +1,7 @@
 """How a command ends when it can't go on, in words or in JSON. Everything goes to stderr."""
 
 import json
+import os
 import re
 import sys
 import traceback
@@ -20,12 +21,13 @@ class ReaderGone(Exception):  # noqa: N818 -- it is no error
 
 
 class UsageProblem(Exception):  # noqa: N818 -- OmniError would import numpy
-    """Options that contradict each other, or nothing to do."""
+    """Options that contradict each other, nothing to do, or a file that isn't there."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", code: str = "usage") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.code = code
 
 
 class Failure(NamedTuple):
@@ -59,7 +61,7 @@ _CLICK_ERROR = next(
 def describe(error: BaseException) -> Failure | None:
     """What to say of an error that a user can put right; None for a fault of ours."""
     if isinstance(error, UsageProblem):
-        return Failure(error.message, error.hint, "usage")
+        return Failure(error.message, error.hint, error.code)
     if isinstance(error, _CLICK_ERROR):
         return _describe_usage(cast("_ClickError", error), error)
     if isinstance(error, OSError):
@@ -85,9 +87,9 @@ def report(failure: Failure, *, as_json: bool) -> None:
         document = {"schema": 1, "error": failure._asdict()}
         sys.stderr.write(json.dumps(document) + "\n")
         return
-    sys.stderr.write(f"Error: {failure.message}\n")
+    sys.stderr.write(f"Error: {_printable(failure.message)}\n")
     if failure.hint:
-        sys.stderr.write(f"Hint: {failure.hint}\n")
+        sys.stderr.write(f"Hint: {_printable(failure.hint)}\n")
 
 
 def report_fault(error: BaseException, *, as_json: bool) -> None:
@@ -96,6 +98,13 @@ def report_fault(error: BaseException, *, as_json: bool) -> None:
         traceback.print_exception(error)
     message = f"{type(error).__name__}: {error}"
     report(Failure(message, "this is a bug in omnidex; please report it", "bug"), as_json=as_json)
+
+
+def _printable(message: str) -> str:
+    """The message in its own lines, with names in it as tables show them."""
+    from .render import printable  # which imports this module
+
+    return "\n".join(map(printable, message.splitlines()))
 
 
 def _is_ours(module: str) -> bool:
@@ -119,6 +128,5 @@ def _describe_usage(error: _ClickError, raised: BaseException) -> Failure:
 def _describe_os_error(error: OSError) -> str:
     if error.strerror and error.filename is not None:
         name = error.filename
-        shown = name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name)
-        return f"{shown}: {error.strerror}"
+        return f"{os.fsdecode(name) if isinstance(name, bytes) else name}: {error.strerror}"
     return str(error) or type(error).__name__

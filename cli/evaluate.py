@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from . import render
-from .errors import NOTHING_FOUND
+from .errors import NOTHING_FOUND, UsageProblem
 from .index import encoder_name
 from .options import JsonOption, ThreadsOption
 
@@ -91,6 +91,13 @@ def quality(
     Example:
     omnidex bench quality manifest.jsonl --split split.json
     """
+    if not manifest.is_file():
+        raise UsageProblem(
+            f"there is no file {manifest}",
+            hint="a manifest has one JSON object a line, and lies beside its media",
+            code="manifest",
+        )
+
     from omnidex_benchmarks.quality import QualityOptions, run
 
     loaded = _load(encoder, threads)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import render
+from . import errors, render
 from .errors import NOTHING_FOUND, Interrupted, UsageProblem
 from .options import (
     CollectionOption,
@@ -85,7 +85,7 @@ def index(
     else:
         _print_report(report, opened)
     if not report.scanned:
-        render.note(f"No media found in {', '.join(map(str, paths))}.")
+        _say_nothing_found(paths, report, as_json=as_json)
         raise typer.Exit(NOTHING_FOUND)
 
 
@@ -160,15 +160,36 @@ def _print_report(report: "IngestReport", collection: "Collection") -> None:
             ("unchanged", _unless_zero(report.unchanged)),
             ("failed", _unless_zero(report.failed)),
             ("forgotten", _unless_zero(report.removed)),
+            ("gone but kept", _unless_zero(report.spared)),
             ("not media", _ignored(report)),
             ("items added", str(report.items)),
             ("items removed", _unless_zero(report.items_removed)),
             ("seconds", f"{report.seconds:.1f}"),
         ]
     )
+    if report.spared and report.scanned:
+        render.note(
+            f"{_files(report.spared)} of folders that are empty now are kept; --prune forgets them"
+        )
     if report.failed:
-        files = "1 file" if report.failed == 1 else f"{report.failed} files"
-        render.note(f"{files} could not be indexed; see: omnidex status --problems")
+        render.note(f"{_files(report.failed)} could not be indexed; see: omnidex status --problems")
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def _say_nothing_found(paths: Sequence[Path], report: "IngestReport", *, as_json: bool) -> None:
+    """Say that there are no media, and that what was known of an empty folder is kept."""
+    message = f"No media found in {', '.join(map(str, paths))}."
+    hint = ""
+    if report.spared:
+        message += f" {_files(report.spared)} that the collection knows of are kept."
+        hint = "index with --prune to forget them"
+    if as_json:
+        errors.report(errors.Failure(message, hint, "nothing-found"), as_json=True)
+    else:
+        render.note(f"{message}\nHint: {hint}" if hint else message)
 
 
 def _unless_zero(count: int) -> str:

@@ -44,6 +44,33 @@ def test_a_folder_without_media_is_nothing_found(tmp_path: Path, omnidex: Run) -
     assert "No media found" in ended.err
 
 
+def test_a_folder_without_media_is_an_error_in_json(tmp_path: Path, omnidex: Run) -> None:
+    (tmp_path / "empty").mkdir()
+
+    ended = omnidex("index", tmp_path / "empty", "--json")
+
+    assert ended.code == 1
+    assert json.loads(ended.out)["report"]["scanned"] == 0
+    assert json.loads(ended.err)["error"]["code"] == "nothing-found"
+
+
+def test_a_folder_that_is_empty_now_keeps_its_items_and_says_so(
+    indexed: Path, omnidex: Run
+) -> None:
+    for path in indexed.iterdir():
+        path.unlink()
+
+    plain = omnidex("index", indexed)
+    as_json = omnidex("index", indexed, "--json")
+    pruned = omnidex("index", indexed, "--prune")
+
+    assert plain.code == as_json.code == pruned.code == 1
+    assert "files that the collection knows of are kept" in plain.err
+    assert "--prune" in plain.err
+    assert "--prune" in json.loads(as_json.err)["error"]["hint"]
+    assert "kept" not in pruned.err
+
+
 def test_a_missing_path_makes_no_collection(media: Path, tmp_path: Path, omnidex: Run) -> None:
     ended = omnidex("index", media, tmp_path / "absent")
 

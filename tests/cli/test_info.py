@@ -215,3 +215,12 @@ def test_train_hands_over_its_configuration_and_prints_the_checkpoint(
     assert calls == [(config, True), (config, False)]
     assert plain.out == f"{tmp_path / 'nano.safetensors'}\n"
     assert json.loads(anew.out)["checkpoint"] == str(tmp_path / "nano.safetensors")
+
+
+def test_bench_quality_names_a_manifest_that_is_not_there(tmp_path: Path, omnidex: Run) -> None:
+    ended = omnidex("bench", "quality", tmp_path / "absent.jsonl", "--json")
+
+    assert ended.code == 2
+    error = json.loads(ended.err)["error"]
+    assert error["message"] == f"there is no file {tmp_path / 'absent.jsonl'}"
+    assert error["code"] == "manifest"

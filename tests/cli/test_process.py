@@ -176,3 +176,10 @@ def test_a_fault_of_ours_keeps_its_traceback_and_does_not_look_like_nothing_foun
     assert "Traceback" in plain.err
     assert "report it" in plain.err
     assert json.loads(as_json.err)["error"]["code"] == "bug"
+
+
+def test_a_name_in_a_message_is_shown_as_in_a_table(indexed: Path, omnidex: Run) -> None:
+    ended = omnidex("search", "--image", "caf\udce9\x1b[2J.png")
+
+    assert ended.code == 2
+    assert "there is no file caf\\udce9\\x1b[2J.png" in ended.err

@@ -138,8 +138,8 @@ def open_media(
     path = Path(path)
     with open_file(path) as file:
         head = _read_head(file, path)
-        kind = _kind_of(head, path)
-        source = Source(path, kind, caption_of(path), max_pixels)
+        kind, is_signed = _kind_of(head, path)
+        source = Source(path, kind, caption_of(path), max_pixels, is_signed)
         if kind.modality is Modality.IMAGE:
             if kind.decoder == "svg":
                 from .media_vector import open_svg
@@ -176,7 +176,8 @@ def _read_head(file: BinaryIO, path: Path) -> bytes:
     return head
 
 
-def _kind_of(head: bytes, path: Path) -> Kind:
+def _kind_of(head: bytes, path: Path) -> tuple[Kind, bool]:
+    # The kind, and whether the content bears it out: texts have no signature to miss.
     promised = guess_modality(path)
     suffix = path.suffix.lower()
     kind = sniff(head, is_named_text=promised is Modality.TEXT)
@@ -185,11 +186,11 @@ def _kind_of(head: bytes, path: Path) -> Kind:
         if promised is None:
             message = f"{path.name} is of no format that is known here"
             raise MediaError(message, reason=Reason.UNSUPPORTED)
-        return kind_by_suffix(suffix)
+        return kind_by_suffix(suffix), promised is Modality.TEXT
     if kind.modality is not Modality.TEXT:
-        return kind
+        return kind, True
     if promised in (None, Modality.TEXT):
-        return kind if promised is None else kind_by_suffix(suffix)
+        return (kind if promised is None else kind_by_suffix(suffix)), True
     raise MediaError(
         f"{path.name} holds text, and its name says it is {promised}",
         reason=Reason.WRONG_TYPE,

@@ -142,6 +142,8 @@ def _is_unmeasured(source: Source) -> bool:
 
 
 def is_cut(source: Source) -> bool:
-    """Whether a file ends before its own structure says."""
+    """Whether a file ends before its own structure says; False without a structure."""
+    if not source.is_signed:
+        return False
     with open_file(source.path) as file:
         return is_cut_short(file, source.kind.decoder)

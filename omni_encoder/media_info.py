@@ -18,6 +18,8 @@ from .types import Modality
 MAX_PIXELS = 64_000_000
 
 _TITLE_CHARS = 500
+# What decoders find of bytes that are none of theirs.
+_SAID_OF_JUNK = frozenset({"truncated", "empty", "damaged", "no_audio", "no_video"})
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\ufffd]+")
 
 
@@ -106,12 +108,14 @@ class Source:
         kind: What its content is.
         caption: What its sidecar says.
         max_pixels: The largest image or frame that may be decoded.
+        is_signed: Whether its first bytes say so; otherwise only its name does.
     """
 
     path: Path
     kind: Kind
     caption: str | None
     max_pixels: int
+    is_signed: bool = True
 
     def error(self, reason: Reason, message: str, *, hint: str = "") -> MediaError:
         """A `MediaError` about this file; `message` goes on after the file's name."""
@@ -141,8 +145,10 @@ class Source:
         """
         try:
             yield
-        except MediaError:
-            raise
+        except MediaError as error:
+            if self.is_signed or error.reason not in _SAID_OF_JUNK:
+                raise
+            raise self._unsigned(error.message.removeprefix(f"{self.path.name} ")) from error
         except MemoryError as error:
             raise self.error(Reason.TOO_LARGE, "needs more memory than there is") from error
         # Decoders raise anything on broken files: OSError, SyntaxError, struct.error, IndexError,
@@ -150,11 +156,20 @@ class Source:
         except Exception as error:
             said = str(getattr(error, "strerror", None) or error)
             detail = " ".join(said.split()).rstrip(".") or type(error).__name__
+            if not self.is_signed:
+                raise self._unsigned(detail) from error
             if is_cut() or _says_cut(error, detail):
                 raise self.error(
                     Reason.TRUNCATED, f"is cut short: {detail}", hint="copy or download it again"
                 ) from error
             raise self.error(Reason.DAMAGED, f"can't be decoded: {detail}") from error
+
+    def _unsigned(self, detail: str) -> MediaError:
+        return self.error(
+            Reason.DAMAGED,
+            f"does not begin like {self.kind.mime}, and can't be decoded: {detail}",
+            hint="it may have a wrong suffix, or be encrypted or overwritten",
+        )
 
 
 def open_file(path: Path) -> BinaryIO:

@@ -64,6 +64,7 @@ _BY_SUFFIX = {
 _HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split())
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _QUICKTIME_BOXES = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+_SEGMENT_BOXES = frozenset({b"styp", b"moof", b"sidx"})  # of streams kept piece by piece
 _BMP_HEADER_BYTES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 _CONTROLS = bytes(b for b in (*range(0x20), 0x7F) if b not in b"\t\n\v\f\r\x1b")
 # Atomic groups: without them a row of comments can be parted in exponentially many ways.
@@ -148,7 +149,7 @@ def _binary_decoder(head: bytes) -> str | None:
         return "ogg"
     if head[4:8] == b"ftyp":
         return _brand_decoder(head)
-    if head[4:8] in _QUICKTIME_BOXES:
+    if head[4:8] in _QUICKTIME_BOXES | _SEGMENT_BOXES:
         return "mov"
     return _frame_decoder(head)
 
@@ -182,7 +183,7 @@ def _frame_decoder(head: bytes) -> str | None:
 def _with_mime(kind: Kind, head: bytes) -> Kind:
     mime = kind.mime
     if kind.decoder == "mov":
-        is_quicktime = head[4:8] != b"ftyp" or head[8:12] == b"qt  "
+        is_quicktime = head[4:8] in _QUICKTIME_BOXES or head[8:12] == b"qt  "
         mime = "video/quicktime" if is_quicktime else "video/mp4"
     elif kind.decoder == "matroska" and b"webm" in head[:64]:
         mime = "video/webm"

@@ -29,12 +29,12 @@ def open_audio_or_video(
             return open_audio(container, container.streams.audio[0], source, layout)
         if is_cut(source):
             raise source.error(Reason.TRUNCATED, "is cut short, before its first stream")
-    if source.kind.modality is Modality.VIDEO and source.path.suffix.lower() not in (
-        ".m4a",
-        ".mka",
-    ):
-        raise source.error(Reason.NO_VIDEO, "has no picture track, and no sound either")
-    raise source.error(Reason.NO_AUDIO, "has no sound track")
+        if source.kind.modality is Modality.VIDEO and source.path.suffix.lower() not in (
+            ".m4a",
+            ".mka",
+        ):
+            raise source.error(Reason.NO_VIDEO, "has no picture track, and no sound either")
+        raise source.error(Reason.NO_AUDIO, "has no sound track")
 
 
 def _is_cover(stream: VideoStream) -> bool:

@@ -140,6 +140,31 @@ def test_what_cannot_be_opened_says_why(tmp_path: Path, monkeypatch: pytest.Monk
     assert reason(locked) == "unreadable"
 
 
+_BINARY_SUFFIXES = [suffix for suffix in SUFFIXES if SUFFIXES[suffix] is not Modality.TEXT]
+
+
+@pytest.mark.parametrize("suffix", sorted({*_BINARY_SUFFIXES} - {".svg"}))
+@pytest.mark.parametrize("size", [40, 9000])
+def test_bytes_without_a_signature_are_not_called_cut_short(
+    tmp_path: Path, suffix: str, size: int
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"\xf5" + np.random.default_rng(size).bytes(size))
+
+    with pytest.raises(MediaError, match="does not begin like") as caught:
+        list(open_media(path, LAYOUT)[1])
+
+    assert caught.value.reason == "damaged"
+    assert "suffix" in caught.value.hint
+
+
+@pytest.mark.parametrize("box", [b"styp", b"moof", b"sidx"])
+def test_a_segment_of_a_stream_that_ends_early_is_cut_short(tmp_path: Path, box: bytes) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"\0\0\x20\0" + box + bytes(400))
+
+    assert reason(tmp_path / "a.mp4") == "truncated"
+
+
 def test_an_error_names_the_file_and_keeps_its_cause(tmp_path: Path) -> None:
     path = tmp_path / "odd.mp4"
     path.write_bytes(b"\0\0\0\x18ftypisom" + bytes(400))

@@ -200,6 +200,10 @@ def tiny_checkpoint(path: Path, *, seed: int = 0) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = OmniNetwork(config)
+        # Torch's own initialisation of convolutions fades images out: all would get one vector.
+        for module in network.vision.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(module.weight)
         network.image_concepts.vectors.data.normal_()
         network.audio_concepts.vectors.data.normal_()
     means = np.zeros((4, config.backbone.width), dtype=np.float32)

@@ -210,8 +210,14 @@ class Collection:
         positions, scores = nearest_rows(query, view.centred, k=k, chosen=chosen)
         return Nearest(view.loaded.rows[positions], scores)
 
-    def records(self, rows: Int64[np.ndarray, " rows"]) -> list[Record]:
+    def records(
+        self, rows: Int64[np.ndarray, " rows"], *, where: str | None = None
+    ) -> list[Record]:
         """What is known of items, given by their row numbers, in the same order.
+
+        Args:
+            rows: Row numbers, as `nearest` returns them.
+            where: The filter that chose them: if it is about paths, others are left out.
 
         Raises:
             ValueError: There is no such row.
@@ -224,7 +230,8 @@ class Collection:
                 raise ValueError(f"there is no row {row}")
         if view is None:
             return []
-        return [self._record(facts) for facts in view.loaded.facts(positions)]
+        chosen = view.paths(positions, where, self._catalogue)
+        return [*map(self._record, view.loaded.facts(positions), chosen)]
 
     def get(self, id_prefix: str) -> Record:
         """What is known of one item.
@@ -370,10 +377,10 @@ class Collection:
         table = self._table
         return resolve(id_prefix, lambda digits: [] if table is None else table.find(digits))
 
-    def _record(self, facts: "Facts") -> Record:
+    def _record(self, facts: "Facts", chosen: set[bytes] | None = None) -> Record:
         from .view import to_record
 
-        return to_record(facts, self._catalogue.locations(facts.key))
+        return to_record(facts, self._catalogue.locations(facts.key), chosen)
 
 
 def _check_empty(directory: Path) -> None:

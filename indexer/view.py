@@ -1,7 +1,7 @@
 """One version of a collection in memory, ready to be searched."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import cached_property
 from pathlib import Path
 
@@ -51,20 +51,41 @@ class View:
         """
         chosen: Int64[np.ndarray, " chosen"] | None = None
         if where is not None:
-            state = catalogue.changes()
-            if self._filter is None or self._filter[0] != state:
-                made = Filter(self.loaded.columns(*FACTS), catalogue.all_locations())
-                self._filter = (state, made)
-            chosen = self._filter[1].positions(where)
+            chosen = self._filter_now(catalogue).positions(where)
         if modalities is not None:
             numbers = [MODALITIES.index(modality) for modality in modalities]
             wanted = np.flatnonzero(np.isin(self.loaded.modalities, numbers))
             chosen = wanted if chosen is None else np.intersect1d(chosen, wanted)
         return chosen
 
+    def paths(
+        self, positions: Int64[np.ndarray, " chosen"], where: str | None, catalogue: Catalogue
+    ) -> list[set[bytes] | None]:
+        """For each item the paths for which a filter chose it; None if it isn't about paths.
 
-def to_record(facts: Facts, locations: Sequence[Location]) -> Record:
-    """What is known of an item, from the table and the catalogue together."""
+        Raises:
+            QueryError: `where` is not a valid expression.
+        """
+        found = None if where is None else self._filter_now(catalogue).paths(where, positions)
+        return [(found or {}).get(position) for position in positions.tolist()]
+
+    def _filter_now(self, catalogue: Catalogue) -> Filter:
+        state = catalogue.changes()
+        if self._filter is None or self._filter[0] != state:
+            made = Filter(self.loaded.columns(*FACTS), catalogue.all_locations())
+            self._filter = (state, made)
+        return self._filter[1]
+
+
+def to_record(
+    facts: Facts, locations: Sequence[Location], chosen: Set[bytes] | None = None
+) -> Record:
+    """What is known of an item, from the table and the catalogue together.
+
+    If some paths are `chosen`, the others are left out.
+    """
+    fitting = [location for location in locations if chosen and location.path in chosen]
+    locations = fitting or locations
     first = locations[0] if locations else None
     return Record(
         id=facts.id,

@@ -7,6 +7,7 @@ expression do nothing but read it. An item with several paths is chosen if one o
 import sqlite3
 import weakref
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 from jaxtyping import Int64
@@ -39,6 +40,7 @@ FUNCTIONS = frozenset(
     ]
 )
 
+_POSITIONS_AT_ONCE = 5000
 _ALLOWED = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION)
 
 
@@ -88,7 +90,35 @@ class Filter:
         Raises:
             QueryError: It isn't a valid expression over `COLUMNS`.
         """
+        found, _ = self._select("position", where)
+        return np.unique(np.array(found, dtype=np.int64))
+
+    def paths(
+        self, where: str, positions: Int64[np.ndarray, " chosen"]
+    ) -> dict[int, set[bytes]] | None:
+        """For which paths of some items an expression holds; None if it isn't about paths.
+
+        Raises:
+            QueryError: It isn't a valid expression over `COLUMNS`.
+        """
+        if self._select("1", where, limit=0)[1].isdisjoint(LOCATION):
+            return None
+        paths: dict[int, set[bytes]] = {}
+        for start in range(0, len(positions), _POSITIONS_AT_ONCE):
+            few = positions[start : start + _POSITIONS_AT_ONCE].tolist()
+            listed = f"position IN ({', '.join(map(str, few))})"
+            found, _ = self._select("position, CAST(path AS BLOB)", where, among=listed)
+            for position, path in cast("list[tuple[int, bytes | None]]", found):
+                if path is not None:
+                    paths.setdefault(position, set()).add(path)
+        return paths
+
+    def _select(
+        self, what: str, where: str, *, among: str = "1", limit: int = -1
+    ) -> tuple[list[tuple[object, ...]], set[str]]:
+        """What is found where an expression holds, and which columns were read for that."""
         selects = 0
+        read: set[str] = set()
 
         def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
             nonlocal selects
@@ -96,6 +126,7 @@ class Filter:
             allowed = action in _ALLOWED and selects <= 1
             if action == sqlite3.SQLITE_READ:
                 allowed = first == "items" and second in (*COLUMNS, "position")
+                read.add(second or "")
             if action == sqlite3.SQLITE_FUNCTION:
                 allowed = (second or "").lower() in FUNCTIONS
             return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
@@ -104,7 +135,8 @@ class Filter:
         try:
             # The line break ends a comment that the expression may have.
             found = self._connection.execute(
-                f"SELECT position FROM items WHERE ({where}\n)"  # noqa: S608 - authorized above
+                f"SELECT {what} FROM items WHERE {among} AND ({where}\n)"  # noqa: S608 - see above
+                f" LIMIT {limit}"
             ).fetchall()
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
             raise QueryError(
@@ -114,7 +146,7 @@ class Filter:
             ) from error
         finally:
             self._connection.set_authorizer(None)
-        return np.unique(np.array(found, dtype=np.int64))
+        return found, read
 
 
 def _declare(columns: dict[str, str]) -> str:

@@ -253,6 +253,28 @@ def test_names_that_are_no_utf8_come_back_as_they_are(
     assert record.mtime == path.stat().st_mtime
 
 
+def test_a_filter_on_paths_leaves_only_the_paths_that_fit(
+    media: Path, collection: Collection, encoder: ToyEncoder
+) -> None:
+    original, copy = media / "b" / "image001.png", media / "z" / "copy.png"
+    copy.parent.mkdir()
+    write_image(copy, 1)
+    ingest([media], collection, encoder)
+
+    def paths(where: str | None) -> tuple[Path, ...]:
+        rows = collection.nearest(np.ones(DIM, np.float32), k=999, where=where).rows
+        records = collection.records(rows, where=where)
+        [record] = [record for record in records if {original, copy} & {*record.paths}]
+        assert record.bytes == record.paths[0].stat().st_size
+        return record.paths
+
+    assert paths(None) == paths("modality = 'image'") == (original, copy)
+    assert paths("path LIKE '%/z/%'") == (copy,)
+    assert paths("width > 0 AND path LIKE '%.png'") == (original, copy)
+    assert paths("path LIKE '%copy%' OR width < 0") == (copy,)
+    assert paths("modality = 'image' -- path") == (original, copy)
+
+
 def test_progress_counts_files_and_never_goes_back(
     media: Path, collection: Collection, encoder: ToyEncoder
 ) -> None:

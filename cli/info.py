@@ -1,7 +1,5 @@
 """Commands that look at a collection and at the installation, and `omnidex rm`."""
 
-import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +10,12 @@ import typer
 from . import render
 from .errors import FAILED
 from .index import problem_json
-from .options import CollectionOption, JsonOption, collection_directory
+from .options import CollectionOption, JsonOption, collection_directory, is_id, item_id
 from .search import record_json, span_text
 
 if TYPE_CHECKING:
     from indexer import Collection, Record
     from omni_encoder.diagnosis import Finding, State
-
-_ID = re.compile(r"[0-9a-f]{4,32}(\.[a-z]+)?(\.[0-9]+)?", re.IGNORECASE)
-
 
 _ALL_KINDS = ("text", "image", "audio", "video")
 _CLIP_KINDS = ("text", "image", "video")
@@ -84,7 +79,11 @@ def status(
 def show(
     id: Annotated[
         str,
-        typer.Argument(metavar="ID", help="An id, or its first digits.", show_default=False),
+        typer.Argument(
+            metavar="ID-or-FILE",
+            help="An id, its first digits, or an indexed file.",
+            show_default=False,
+        ),
     ],
     as_json: JsonOption = False,
     collection: CollectionOption = None,
@@ -93,11 +92,12 @@ def show(
 
     Example:
     omnidex show 3f2a9c01be
+    omnidex show ~/Pictures/cat.jpg
     """
     from indexer import Collection
 
     with Collection.open(collection_directory(collection)) as opened:
-        record = opened.get(id)
+        record = opened.get(item_id(id, opened))
     if as_json:
         item = record_json(record) | {"bytes": record.bytes, "mtime": record.mtime}
         render.write_json({"schema": render.SCHEMA, "item": item})
@@ -276,9 +276,7 @@ def _record_facts(record: "Record") -> Sequence[tuple[str, str]]:
 
 def _target(text: str) -> Path | str:
     """What a name on the command line stands for: an id only if no such file is there."""
-    if _ID.fullmatch(text) and not os.path.lexists(text):
-        return text
-    return Path(text)
+    return text if is_id(text) else Path(text)
 
 
 def _bytes_under(directory: Path) -> int:

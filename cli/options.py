@@ -1,9 +1,16 @@
 """Options that several commands share."""
 
+import os
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from indexer import Collection
+
+_ID = re.compile(r"[0-9a-f]{4,32}(\.[a-z]+)?(\.[0-9]+)?", re.IGNORECASE)
 
 CollectionOption = Annotated[
     Path | None,
@@ -45,3 +52,39 @@ def collection_directory(given: Path | None) -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("omnidex", appauthor=False) / "default"
+
+
+def is_id(text: str) -> bool:
+    """Whether a name on the command line is an id: it looks like one, and no such file is there."""
+    return _ID.fullmatch(text) is not None and not os.path.lexists(text)
+
+
+def item_id(given: str, collection: "Collection") -> str:
+    """The id that is given, or that of the first part of the indexed file that is given.
+
+    Raises:
+        QueryError: The file isn't in the collection.
+    """
+    if is_id(given) or not (os.sep in given or os.path.lexists(given)):
+        return given
+    import numpy as np
+
+    from omni_encoder import QueryError
+
+    path = os.path.abspath(given)  # noqa: PTH100 -- as the indexer does: links stay, `..` goes
+    if not _is_utf8(path):
+        raise QueryError(f"{given} is not UTF-8, which only an id can stand for")
+    quoted = path.replace("'", "''")
+    items = sum(collection.counts().values())
+    anything = np.ones(collection.spec.dim, np.float32)
+    found = collection.nearest(anything, k=items + 1, where=f"path = '{quoted}'")
+    if not len(found.rows):
+        raise QueryError(
+            f"no item of the collection is from {given}",
+            hint="index it first, or search by the file: --image, --audio or --video FILE",
+        )
+    return min(collection.records(found.rows), key=lambda record: record.part).id
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from math import ceil
 from pathlib import Path
@@ -11,10 +12,10 @@ import typer
 
 from . import render
 from .errors import NOTHING_FOUND, UsageProblem
-from .options import CollectionOption, JsonOption, collection_directory
+from .options import CollectionOption, JsonOption, collection_directory, item_id
 
 if TYPE_CHECKING:
-    from indexer import Record
+    from indexer import Collection, Record
     from omni_encoder import Modality, Span
     from retrieval import Hit, Query, Term
 
@@ -59,7 +60,12 @@ def search(
     ] = None,
     like: Annotated[
         list[str] | None,
-        typer.Option("--like", metavar="ID", help="An item of the collection.", show_default=False),
+        typer.Option(
+            "--like",
+            metavar="ID-or-FILE",
+            help="An item of the collection, by its id or an indexed file.",
+            show_default=False,
+        ),
     ] = None,
     to: Annotated[
         list[str] | None,
@@ -133,7 +139,7 @@ def search(
         all_parts=all_parts,
     )
     with Retriever.open(directory) as retriever:
-        hits = retriever.search(query)
+        hits = retriever.search(_with_ids(query, retriever.collection))
     if as_json:
         render.write_json(
             {
@@ -270,6 +276,17 @@ def _file_term(modality: "Modality", path: Path) -> "Term":
             else f"omnidex search - < {path}",
         )
     return Term.file(modality, path)
+
+
+def _with_ids(query: "Query", collection: "Collection") -> "Query":
+    """The query with the ids of indexed files that `--like` names by their paths."""
+    terms = (
+        replace(term, content=item_id(str(term.content), collection))
+        if term.modality is None
+        else term
+        for term in query.terms
+    )
+    return replace(query, terms=tuple(terms))
 
 
 def _query_json(query: "Query") -> dict[str, object]:

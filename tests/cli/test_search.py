@@ -69,6 +69,28 @@ def test_like_leaves_the_item_itself_out(indexed: Path, omnidex: Run) -> None:
     assert [hit["path"] for hit in like] == [str(indexed / "blue.jpg")]
 
 
+def test_an_indexed_file_stands_for_its_item(
+    indexed: Path, tmp_path: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(indexed)
+
+    for given in ("red.png", "../media/red.png", indexed / "red.png"):
+        like = search(omnidex, "--like", given, "--to", "image")
+        shown = json.loads(omnidex("show", given, "--json").out)["item"]
+        assert [hit["path"] for hit in like] == [str(indexed / "blue.jpg")]
+        assert shown["path"] == str(indexed / "red.png")
+    sound = json.loads(omnidex("show", "tone.wav", "--json").out)["item"]
+    assert sound["span"]["start_s"] == 0
+    (indexed / "it's.png").write_bytes((indexed / "red.png").read_bytes())
+    for command in (["show"], ["search", "--like"]):
+        absent = omnidex(*command, "it's.png")
+        assert absent.code == 2
+        assert "no item of the collection is from it's.png" in absent.err
+        odd = omnidex(*command, "./caf\udce9.png")
+        assert odd.code == 2
+        assert "is not UTF-8" in odd.err
+
+
 def test_parts_of_a_query_may_be_repeated_and_combined(indexed: Path, omnidex: Run) -> None:
     ended = omnidex(
         *("search", "a beach", "--text", "at night", "--image", indexed / "red.png"),

@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol, cast
 
 import typer
 
+from .plain import printable
+
 FOUND, NOTHING_FOUND, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -102,8 +104,6 @@ def report_fault(error: BaseException, *, as_json: bool) -> None:
 
 def _printable(message: str) -> str:
     """The message in its own lines, with names in it as tables show them."""
-    from .render import printable  # which imports this module
-
     return "\n".join(map(printable, message.splitlines()))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from .errors import ReaderGone
+from .plain import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,19 +81,6 @@ def note(message: str) -> None:
 def on_terminal() -> bool:
     """Whether people read stdout directly."""
     return sys.stdout.isatty()
-
-
-def printable(text: str) -> str:
-    """The text without what could confuse a terminal or a table.
-
-    Control characters, line breaks and bytes that are not UTF-8 are shown as escapes.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def one_line(text: str) -> str:

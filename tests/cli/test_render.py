@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omnidex_cli import render
+from omnidex_cli.plain import printable
 from omnidex_cli.search import _COLUMNS
 from rich.cells import cell_len
 from rich.console import Console
@@ -86,7 +87,7 @@ def test_markup_in_a_file_name_is_only_text() -> None:
 
 @given(st.text())
 def test_printable_text_has_no_control_characters_and_no_lone_surrogates(text: str) -> None:
-    shown = render.printable(text)
+    shown = printable(text)
 
     assert shown.isprintable()
     shown.encode()

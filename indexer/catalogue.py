@@ -75,6 +75,11 @@ class FileStamp:
         """What tells whether the sidecar has changed."""
         return self.sidecar_size, self.sidecar_mtime_ns
 
+    @property
+    def has_sidecar(self) -> bool:
+        """Whether there is a sidecar."""
+        return self.sidecar_size >= 0
+
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
@@ -287,6 +292,13 @@ class Catalogue:
             _number(self._connection.execute("PRAGMA data_version")),
             self._connection.total_changes,
         )
+
+    def partial_paths(self) -> set[bytes]:
+        """The files that could be read only in part."""
+        found = self._connection.execute(
+            "SELECT path FROM files JOIN contents USING (content, modality) WHERE partial"
+        )
+        return {path for (path,) in found}
 
     def problems(self) -> list[Problem]:
         """Files that failed, and files that could be read only in part; sorted by path."""

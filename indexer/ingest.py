@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from omni_encoder import Encoder
+from omni_encoder.media import caption_of
 
 from .catalogue import FileRow, FileStamp
 from .collection import Collection
@@ -56,7 +57,9 @@ def ingest(
         known = writer.catalogue.files_under(map(os.fsencode, found.roots))
         _enter_problems(found.problems, known, writer)
         changed = _changed(found, known, retry_failed=options.retry_failed)
-        tally.unchanged = len(found.files) - len(changed)
+        same = found.files.keys() - changed.keys()
+        tally.failed_before = sum(known[path].key is None for path in same)
+        tally.unchanged = len(same) - tally.failed_before
         if changed:
             from .encoding import EncodingRun
 
@@ -69,8 +72,10 @@ def ingest(
             tally.spared = len(spared)
             gone = [path for path in gone if path not in spared]
         tally.removed = len(gone)
+        _take_captions_back(gone, known, writer)
         writer.catalogue.forget(gone)
         writer.sweep()
+        tally.partial = len(writer.catalogue.partial_paths() & found.files.keys())
     return _report(found, tally, writer, time.monotonic() - started)
 
 
@@ -122,6 +127,20 @@ def _spared(
     return spared
 
 
+def _take_captions_back(
+    gone: Sequence[bytes], known: Mapping[bytes, FileRow], writer: Writer
+) -> None:
+    """Where a file went with its sidecar, a copy that is left gives the caption, or none does."""
+    captioned = [known[path] for path in gone if known[path].stamp.has_sidecar]
+    for key in {row.key for row in captioned if row.key is not None}:
+        left = {row.path for row in writer.catalogue.locations(key)}.difference(gone)
+        if left:
+            captions = (caption_of(Path(os.fsdecode(path))) for path in sorted(left))
+            writer.set_caption(key, next(filter(None, captions), None))
+    # Before the paths are forgotten: a run that is cut off here does it again.
+    writer.commit()
+
+
 def _folders_above(path: bytes) -> Iterator[bytes]:
     while (above := os.path.dirname(path)) != path:  # noqa: PTH120 - these are bytes
         yield above
@@ -135,6 +154,9 @@ def _report(found: Scan, tally: Tally, writer: Writer, seconds: float) -> Ingest
         encoded=tally.encoded,
         reused=tally.reused,
         failed=len(tally.problems),
+        failed_before=tally.failed_before,
+        partial=tally.partial,
+        captions=writer.captions,
         removed=tally.removed,
         spared=tally.spared,
         items=writer.items,

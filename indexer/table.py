@@ -148,8 +148,12 @@ class VectorTable:
             self._table.delete(where)
         return before - self._table.count_rows()
 
-    def set_captions(self, captions: Mapping[ContentKey, str | None]) -> None:
-        """Replace the captions of some contents, all or none; vectors stay as they are."""
+    def set_captions(self, captions: Mapping[ContentKey, str | None]) -> int:
+        """Replace the captions of some contents, all or none; vectors stay as they are.
+
+        Returns:
+            How many contents had another caption before.
+        """
         changed: list[pa.Table] = []
         for where in _filters(list(captions)):
             found = self._table.search().where(where).to_arrow()
@@ -164,6 +168,7 @@ class VectorTable:
         rows = pa.concat_tables(changed)
         if rows.num_rows:
             self._table.merge_insert("id").when_matched_update_all().execute(rows)
+        return len({*_rows(rows, "content", "modality")})
 
     def inventory(self) -> tuple[list[ContentRow], list[ContentKey]]:
         """The contents whose parts are all there, and those that miss some or have one twice."""

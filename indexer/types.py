@@ -164,12 +164,19 @@ class IngestOptions:
 class IngestReport:
     """What an ingest did, counted in files unless said otherwise.
 
+    Every file that was `scanned` is one of: unchanged, encoded, reused, failed, or failed before.
+
     Attributes:
         scanned: Media files found.
-        unchanged: Files that are as the catalogue has them, failed ones included.
+        unchanged: Files whose content is as the catalogue has it.
         encoded: Files whose content was new.
         reused: New paths of content that was known: moved, copied or renamed files.
-        failed: Files that were read in this run and could not be indexed.
+        failed: Files that could not be indexed in this run; those that couldn't even be looked
+            at are among them, and are not among the scanned ones.
+        failed_before: Files that failed in an earlier run and were not read again, as they have
+            not changed.
+        partial: Files of those scanned of which only a part could be read, in this run or before.
+        captions: Contents that have another caption now, as a sidecar was changed.
         removed: Paths that are gone from the disk and were forgotten.
         spared: Paths that are gone but were kept, as their drive may not be mounted; see `prune`.
         items: Rows added.
@@ -184,6 +191,9 @@ class IngestReport:
     encoded: int = 0
     reused: int = 0
     failed: int = 0
+    failed_before: int = 0
+    partial: int = 0
+    captions: int = 0
     removed: int = 0
     spared: int = 0
     items: int = 0
@@ -198,6 +208,8 @@ class Tally:
     """What an ingest has done so far; see `IngestReport`."""
 
     unchanged: int = 0
+    failed_before: int = 0
+    partial: int = 0
     encoded: int = 0
     reused: int = 0
     removed: int = 0

@@ -25,6 +25,7 @@ class Writer:
         self.catalogue = catalogue
         self.items = 0
         self.items_removed = 0
+        self.captions = 0
         self._directory = directory
         self._manifest = manifest
         self._opened: VectorTable | None = None
@@ -85,7 +86,7 @@ class Writer:
             self._appended |= {row.key for row in rows}
             self._appended -= {row.key for row in rows if row.last}
         if captions:
-            self._begin().set_captions(captions)
+            self.captions += self._begin().set_captions(captions)
         if files or contents:
             self.catalogue.record(files, contents)
         self._last_commit = time.monotonic()

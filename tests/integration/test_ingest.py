@@ -197,11 +197,52 @@ def test_a_sidecar_changes_the_caption_and_nothing_else(
         report = ingest([media], collection, encoder)
         assert caption() == text
         assert (report.items, report.items_removed, report.unchanged) == (0, 0, 18)
+        assert report.captions == 1
     sidecar.unlink()
-    ingest([media], collection, encoder)
+    assert ingest([media], collection, encoder).captions == 1
     assert caption() is None
+    assert ingest([media], collection, encoder).captions == 0
     assert encoder.encoded == encoded
     assert items_of(collection) == before
+
+
+def test_a_caption_goes_with_the_copy_that_had_it(
+    media: Path, collection: Collection, encoder: ToyEncoder
+) -> None:
+    ingest([media], collection, encoder)
+    content = collection.nearest(np.ones(DIM, np.float32), k=9, where="path LIKE '%image001%'").rows
+    for name, text in [("copy.png", "a red boat"), ("last.png", "a boat at last")]:
+        write_image(media / name, 1)
+        settle_text(media / name, text)
+        ingest([media], collection, encoder)
+        assert collection.records(content)[0].caption == text
+
+    expected = {"last.png": "a red boat", "copy.png": None}
+    for name, caption in expected.items():
+        (media / name).unlink()
+        (media / name).with_suffix(".txt").unlink()
+        report = ingest([media], collection, encoder)
+        assert (report.removed, report.captions, report.items_removed) == (1, 1, 0)
+        assert collection.records(content)[0].caption == caption
+
+
+def settle_text(image: Path, text: str) -> None:
+    sidecar = image.with_suffix(".txt")
+    sidecar.write_text(text)
+    settle(sidecar)
+
+
+def test_files_read_in_part_are_counted_among_the_others(
+    media: Path, collection: Collection, encoder: ToyEncoder
+) -> None:
+    cut = media / "cut.wav"
+    cut.write_bytes((media / "a" / "sound000.wav").read_bytes()[:200_000])
+    settle(cut)
+    first = ingest([media], collection, encoder)
+    second = ingest([media], collection, encoder)
+    assert (first.encoded, first.failed, first.partial) == (19, 0, 1)
+    assert (second.unchanged, second.failed, second.partial) == (19, 0, 1)
+    assert [problem.reason for problem in collection.problems()] == ["partial"]
 
 
 def test_a_text_that_becomes_a_sidecar_is_no_item_any_more(

@@ -49,9 +49,9 @@ def test_bad_files_are_reported_and_stop_nothing(
     assert all(problem.reason and problem.message for problem in collection.problems())
 
     again = ingest([media], collection, encoder)
-    assert (again.unchanged, again.failed) == (21, 0)
+    assert (again.scanned, again.unchanged, again.failed, again.failed_before) == (21, 18, 0, 3)
     retried = ingest([media], collection, encoder, options=IngestOptions(retry_failed=True))
-    assert (retried.unchanged, retried.failed) == (18, 3)
+    assert (retried.unchanged, retried.failed, retried.failed_before) == (18, 3, 0)
 
     write_image(media / "cut.png", 99)
     (media / "empty.png").unlink()

@@ -159,6 +159,9 @@ def _print_report(report: "IngestReport", collection: "Collection") -> None:
             ("moved or copied", _unless_zero(report.reused)),
             ("unchanged", _unless_zero(report.unchanged)),
             ("failed", _unless_zero(report.failed)),
+            ("failed before", _unless_zero(report.failed_before)),
+            ("read in part", _unless_zero(report.partial)),
+            ("new captions", _unless_zero(report.captions)),
             ("forgotten", _unless_zero(report.removed)),
             ("gone but kept", _unless_zero(report.spared)),
             ("not media", _ignored(report)),
@@ -169,7 +172,7 @@ def _print_report(report: "IngestReport", collection: "Collection") -> None:
     )
     if report.spared and report.scanned:
         render.note(
-            f"{_files(report.spared)} of folders that are empty now are kept; --prune forgets them"
+            f"{_files(report.spared)} that are gone, maybe with a drive, are kept; --prune forgets them"
         )
     if report.failed:
         render.note(f"{_files(report.failed)} could not be indexed; see: omnidex status --problems")

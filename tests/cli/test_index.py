@@ -21,7 +21,8 @@ def test_indexing_says_what_it_did_and_a_second_run_does_nothing(media: Path, om
     assert (report["scanned"], report["encoded"], report["failed"]) == (5, 4, 1)
     assert report["ignored"] == {".py": 1}
     assert [Path(problem["path"]).name for problem in report["problems"]] == ["broken.png"]
-    assert (again["unchanged"], again["encoded"], again["items"]) == (5, 0, 0)
+    assert (again["unchanged"], again["failed_before"]) == (4, 1)
+    assert (again["encoded"], again["items"]) == (0, 0)
 
 
 def test_the_summary_is_on_stdout_and_failures_are_mentioned_on_stderr(
@@ -33,6 +34,8 @@ def test_the_summary_is_on_stdout_and_failures_are_mentioned_on_stderr(
     assert facts["files"] == "5"
     assert facts["failed"] == "1"
     assert ended.err == "1 file could not be indexed; see: omnidex status --problems\n"
+    again = dict(line.split("\t") for line in omnidex("index", media).out.splitlines())
+    assert (again["unchanged"], again["failed before"]) == ("4", "1")
 
 
 def test_a_folder_without_media_is_nothing_found(tmp_path: Path, omnidex: Run) -> None:

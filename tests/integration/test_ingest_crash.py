@@ -61,7 +61,7 @@ def test_killed_at_random_times_it_ends_as_if_it_had_not_been(tmp_path: Path) ->
         assert items_of(collection) == expected
         assert [problem.path.name for problem in collection.problems()] == ["bad.png"]
         again = ingest([media], collection, encoder)
-        assert (again.unchanged, again.items) == (200, 0)
+        assert (again.unchanged, again.failed_before, again.items) == (199, 1, 0)
 
 
 class Killed(BaseException):

@@ -136,7 +136,7 @@ class Retriever:
             nearest = self._collection.nearest(
                 vector, k=rows_wanted, modalities=query.modalities, where=query.where
             )
-            records = self._collection.records(nearest.rows)
+            records = self._collection.records(nearest.rows, where=query.where)
             found: list[tuple[float, Record]] = []
             seen = set(excluded)
             for score, record in zip(nearest.scores.tolist(), records, strict=True):

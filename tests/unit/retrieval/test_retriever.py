@@ -188,6 +188,21 @@ def test_equal_weights_of_any_size_give_the_same_scores(retriever: Retriever) ->
     np.testing.assert_allclose(scores(0.01), scores(7.0), atol=1e-5)
 
 
+def test_a_filter_on_paths_shows_only_paths_that_fit_it(tmp_path: Path) -> None:
+    (tmp_path / "media" / "keep").mkdir(parents=True)
+    (tmp_path / "media" / "trash").mkdir()
+    for folder in ("keep", "trash"):
+        write_image(tmp_path / "media" / folder / "red.png", (220, 20, 20))
+    encoder = ToyEncoder()
+    with Collection.create(tmp_path / "collection", encoder.spec) as collection:
+        ingest([tmp_path / "media"], collection, encoder)
+
+    with Retriever.open(tmp_path / "collection", encoder=encoder) as retriever:
+        (hit,) = retriever.search(Query((Term.text("red"),), where="path LIKE '%/trash/%'"))
+
+    assert hit.record.paths == (tmp_path / "media" / "trash" / "red.png",)
+
+
 def test_modalities_and_filters_choose_before_the_search(retriever: Retriever) -> None:
     term = Term.text("something green")
 

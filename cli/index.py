@@ -172,7 +172,7 @@ def _print_report(report: "IngestReport", collection: "Collection") -> None:
     )
     if report.spared and report.scanned:
         render.note(
-            f"{_files(report.spared)} that are gone are kept, in case a drive is; --prune forgets them"
+            f"{_files(report.spared)} that are gone are kept, for a drive may be off; see --prune"
         )
     if report.failed:
         render.note(f"{_files(report.failed)} could not be indexed; see: omnidex status --problems")

@@ -25,8 +25,6 @@ from .types import Modality
 _MEDIA = (Modality.IMAGE, Modality.AUDIO, Modality.VIDEO)
 _MEAN_TEXTS = 4096
 _CHUNK = 64
-# The first AudioSet classes: speech, of a child, conversation, narration, babbling, synthesized.
-_SPEECH_CLASSES = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,12 +253,6 @@ class Corpus:
             tokens, real = stored.padded(rows[start : start + _CHUNK])
             pooled.append(network.pooled_audio(torch.from_numpy(tokens), torch.from_numpy(real)))
         return torch.cat(pooled), _teacher(stored, rows)
-
-    def speech(self) -> Bool[np.ndarray, " clips"]:
-        """Which clips the sound teacher takes for somebody speaking."""
-        if Modality.AUDIO not in self.views:
-            return np.zeros(0, dtype=bool)
-        return self.views[Modality.AUDIO][0].teacher.argmax(axis=1) < _SPEECH_CLASSES
 
     # Vectors of everything, for validation and means.
 

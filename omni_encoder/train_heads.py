@@ -64,7 +64,6 @@ class HeadStage:
         self.config, self.corpus, self.network = config, corpus, network
         self.texts = texts
         self.pooled = {modality: pool(corpus, network, modality) for modality in corpus.views}
-        self._speech = corpus.speech()
         order = list(Modality)
         if not network.bias.any():  # untrained
             with torch.no_grad():
@@ -118,14 +117,11 @@ class HeadStage:
         pooled = self.pooled[modality]
         concepts = pooled.concepts[rows]
         vectors = self.network.fuse(modality, pooled.features[rows], concepts)
-        if modality is not Modality.AUDIO:
-            return vectors, match_similarities(vectors, concepts, anchors, scale=_TEACHER_SCALE)
-        # To the sound classes all speech is "speech", so only other sounds are held to them.
-        sounds = torch.from_numpy(~self._speech[rows])
-        if not sounds.any():
-            return vectors, vectors.new_zeros(())
-        return vectors, match_similarities(
-            vectors[sounds], concepts[sounds], anchors, scale=_TEACHER_SCALE
+        # The sound classes call all speech "speech", so they hold clips more loosely. Holding sounds
+        # fully and speech not at all was measured too: audio to text fell from .216 to .147.
+        strength = 0.1 if modality is Modality.AUDIO else 1.0
+        return vectors, strength * match_similarities(
+            vectors, concepts, anchors, scale=_TEACHER_SCALE
         )
 
 

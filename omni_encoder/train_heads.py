@@ -117,8 +117,8 @@ class HeadStage:
         pooled = self.pooled[modality]
         concepts = pooled.concepts[rows]
         vectors = self.network.fuse(modality, pooled.features[rows], concepts)
-        # The sound classes call all speech "speech", so they hold clips more loosely. Holding sounds
-        # fully and speech not at all was measured too: audio to text fell from .216 to .147.
+        # The sound classes call all speech "speech", so they hold clips more loosely. Holding
+        # sounds fully and speech not at all was measured: audio to text fell from .216 to .147.
         strength = 0.1 if modality is Modality.AUDIO else 1.0
         return vectors, strength * match_similarities(
             vectors, concepts, anchors, scale=_TEACHER_SCALE

@@ -14,7 +14,7 @@ from .audio import BLOCK_SAMPLES, padded_length
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import OmniConfig, tiny_config
 from .errors import EncoderError
-from .network import OmniNetwork
+from .network import SAMPLES_PER_POSITION, OmniNetwork
 from .types import EncoderSpec, MediaItem, Modality
 
 _BATCH = {Modality.TEXT: 64, Modality.IMAGE: 16, Modality.AUDIO: 8, Modality.VIDEO: 4}
@@ -81,24 +81,19 @@ class OmniEncoder:
 
     def _encode_images(self, items: list[MediaItem]) -> Tensor:
         pixels = torch.stack(
-            [square(_array(item), self.spec.layout.image_pixels) for item in items]
+            [square(array_of(item), self.spec.layout.image_pixels) for item in items]
         )
         features = self.network.image_features(pixels, grid=self.network.config.image_grid)
         return self.network.encode_media(Modality.IMAGE, features, _all_real(features))
 
     def _encode_videos(self, items: list[MediaItem]) -> Tensor:
         side, count = self.spec.layout.image_pixels, self.spec.layout.video_frames
-        clips: list[Tensor] = []
-        for item in items:
-            frames = _array(item)
-            # Too few frames are repeated, too many thinned, both evenly.
-            at = np.linspace(0, len(frames) - 1, count).round().astype(int)
-            clips.append(torch.stack([square(frames[i], side) for i in at]))
+        clips = [even_frames(array_of(item), count=count, side=side) for item in items]
         features = self.network.video_features(torch.stack(clips))
         return self.network.encode_media(Modality.VIDEO, features, _all_real(features))
 
     def _encode_audio(self, items: list[MediaItem]) -> Tensor:
-        longest = self.network.config.audio.positions * 320
+        longest = self.network.config.audio.positions * SAMPLES_PER_POSITION
         lengths = [len(item.content) for item in items]
         if max(lengths) > longest:
             raise EncoderError(
@@ -115,7 +110,7 @@ class OmniEncoder:
     def _encode_clips(self, items: list[MediaItem], length: int) -> Tensor:
         samples = torch.zeros(len(items), length)
         for row, item in zip(samples, items, strict=True):
-            clip = torch.from_numpy(_array(item))
+            clip = torch.from_numpy(array_of(item))
             row[: len(clip)] = clip
         features = self.network.audio_features(samples)
         counts = torch.tensor([self.network.audio_tokens(len(item.content)) for item in items])
@@ -128,7 +123,8 @@ def _text(item: MediaItem) -> str:
     return item.content
 
 
-def _array(item: MediaItem) -> np.ndarray:
+def array_of(item: MediaItem) -> np.ndarray:
+    """The content of an item that is no text."""
     assert isinstance(item.content, np.ndarray)  # MediaItem checks it
     return item.content
 
@@ -148,6 +144,15 @@ def square(pixels: np.ndarray, side: int) -> Tensor:
     if image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def even_frames(frames: np.ndarray, *, count: int, side: int) -> Tensor:
+    """`count` frames of a video, evenly spread, as squares: uint8 [count, 3, side, side].
+
+    Too few frames are repeated.
+    """
+    at = np.linspace(0, len(frames) - 1, count).round().astype(int)
+    return torch.stack([square(frames[i], side) for i in at])
 
 
 def text_tokenizer(tokenizer: str, config: OmniConfig) -> Tokenizer:

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from .audio import padded_length
-from .model import square
-from .network import OmniNetwork
+from .model import array_of, even_frames, square
+from .network import SAMPLES_PER_POSITION, OmniNetwork
 from .teachers import SoundTeacher
 from .types import MediaItem
 
@@ -24,7 +24,7 @@ class ImageTower:
     def __call__(self, items: Sequence[MediaItem]) -> list[Pair]:
         """Per item: [grid cells, channels] in half precision, and [1000] logits."""
         side = self.network.config.vision.pixels
-        pixels = torch.stack([square(_array(item), side) for item in items])
+        pixels = torch.stack([square(array_of(item), side) for item in items])
         return [self._pair(row) for row in zip(*self._encode(pixels), strict=True)]
 
     def _encode(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,17 +46,15 @@ class VideoTower(ImageTower):
         side, count = self.network.config.vision.pixels, self.network.config.frames
         pairs: list[Pair] = []
         for item in items:
-            frames = _array(item)
-            at = np.linspace(0, len(frames) - 1, count).round().astype(int)
-            trunk, logits = self._encode(torch.stack([square(frames[i], side) for i in at]))
+            trunk, logits = self._encode(even_frames(array_of(item), count=count, side=side))
             pairs.append(self._pair((trunk.flatten(0, 1), logits.mean(dim=0))))
         return pairs
 
 
 class AudioTower:
-    """Clips to stacked audio features, and the sound teacher's logits (zeros without one)."""
+    """Clips to stacked audio features, and the sound teacher's logits."""
 
-    def __init__(self, network: OmniNetwork, teacher: SoundTeacher | None) -> None:
+    def __init__(self, network: OmniNetwork, teacher: SoundTeacher) -> None:
         self.network = network
         self.teacher = teacher
 
@@ -64,7 +62,8 @@ class AudioTower:
     def __call__(self, items: Sequence[MediaItem]) -> list[Pair]:
         """Per item: [tokens, audio_stack * width] in half precision, and [521] logits."""
         pairs: list[Pair | None] = [None] * len(items)
-        clips = [_array(item)[: self.network.config.audio.positions * 320] for item in items]
+        longest = self.network.config.audio.positions * SAMPLES_PER_POSITION
+        clips = [array_of(item)[:longest] for item in items]
         for length in {padded_length(len(clip)) for clip in clips}:
             rows = [i for i, clip in enumerate(clips) if padded_length(len(clip)) == length]
             samples = torch.zeros(len(rows), length)
@@ -72,15 +71,5 @@ class AudioTower:
                 target[: len(clips[i])] = torch.from_numpy(clips[i])
             for i, features in zip(rows, self.network.audio_features(samples), strict=True):
                 kept = features[: self.network.audio_tokens(len(clips[i]))]
-                pairs[i] = (kept.half().numpy(), self._logits(clips[i]))
+                pairs[i] = (kept.half().numpy(), self.teacher.logits(clips[i]))
         return [pair for pair in pairs if pair is not None]
-
-    def _logits(self, clip: np.ndarray) -> np.ndarray:
-        if self.teacher is None:
-            return np.zeros(self.network.config.audio_concepts, dtype=np.float32)
-        return self.teacher.logits(clip)
-
-
-def _array(item: MediaItem) -> np.ndarray:
-    assert isinstance(item.content, np.ndarray)  # towers are given media only
-    return item.content

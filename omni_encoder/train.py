@@ -174,13 +174,16 @@ class Trainer:
         self._validate(self.network, 0.0)
 
     def _stage(self, name: str, work: Callable[[], None], *, resume: bool) -> None:
-        """Do a stage, or take over its end from an earlier run."""
+        """Do a stage, or take over its end from an earlier run.
+
+        The end is read back even when it was just written: it is rounded to half precision, and
+        what follows must not depend on whether the run was interrupted.
+        """
         path = self.config.run / f"{name}.safetensors"
-        if resume and path.exists():
-            self.network.load_state_dict(load_checkpoint(path).network.state_dict())
-            return
-        work()
-        save_checkpoint(Checkpoint(self.network, self.tokenizer, None, {"stage": name}), path)
+        if not (resume and path.exists()):
+            work()
+            save_checkpoint(Checkpoint(self.network, self.tokenizer, None, {"stage": name}), path)
+        self.network.load_state_dict(load_checkpoint(path).network.state_dict())
 
     # Stage three: everything together.
 
@@ -259,17 +262,14 @@ class Trainer:
         )
         with torch.no_grad():
             teacher = head.mix(logits)
-        known = logits.abs().sum(dim=1) > 0
         concept = self.network.concepts(modality, features, real)
         if modality is Modality.IMAGE and self.config.keep_tokens < 1:
             features, real = _thin(features, self.config.keep_tokens, generator)
         vectors = self.network.encode_media(modality, features, real, concept)
-        if not known.any():
-            return vectors, vectors.new_zeros(())
-        # Speech says nothing to the sound teacher, so only what it knows is held to it.
+        # To the sound teacher all speech is "speech", so clips are held to it more loosely.
         strength = 0.2 if modality is Modality.AUDIO else 1.0
-        bridge = match_similarities(vectors[known], teacher[known], anchors, scale=_TEACHER_SCALE)
-        kept = match_similarities(concept[known], teacher[known], anchors, scale=_TEACHER_SCALE)
+        bridge = match_similarities(vectors, teacher, anchors, scale=_TEACHER_SCALE)
+        kept = match_similarities(concept, teacher, anchors, scale=_TEACHER_SCALE)
         return vectors, strength * (bridge + kept)
 
     # Progress, validation, result.

@@ -61,7 +61,7 @@ class Corpus:
         captions = {caption for item in items for caption in item.captions}
         corpus = set(_lines(config.texts)) if config.texts else set()
         held = {c for item in items if item.held_out for c in item.captions}
-        # Held-out captions are embedded for validation only; no step draws them.
+        # A training item that carries a held-out caption goes without it.
         self.texts = sorted((captions | corpus) - held)
         self._text_row = {text: row for row, text in enumerate(self.texts)}
         self._prepare()
@@ -108,7 +108,6 @@ class Corpus:
             items = self.items[modality]
             usable = views[0].counts() > 0
             rows = [i for i, item in enumerate(items) if usable[i] and not item.held_out]
-            self.rows[modality] = np.array(rows, dtype=np.int64)
             self.captions[modality] = [
                 [self._text_row[c] for c in item.captions if c in self._text_row] for item in items
             ]
@@ -122,6 +121,12 @@ class Corpus:
                 [row for row in rows if self.captions[modality][row]], dtype=np.int64
             )
             self.odds[modality] = _balance([items[row] for row in self.rows[modality]])
+        self.keys = {
+            task: self._keys(*task.split("-"))
+            for task, _ in self.config.tasks
+            if not task.endswith("-text")
+        }
+        self.tasks = [(name, weight) for name, weight in self.config.tasks if self._possible(name)]
 
     def describe(self) -> list[dict[str, object]]:
         """What was trained on: items by source, modality and licence."""
@@ -140,11 +145,10 @@ class Corpus:
 
     def draw(self, generator: np.random.Generator, *, size: int) -> Pairs:
         """A batch of at most `size` pairs; it depends on the generator only."""
-        tasks = [(name, weight) for name, weight in self.config.tasks if self._possible(name)]
-        if not tasks:
+        if not self.tasks:
             raise TrainingError("no task can be drawn from this data", hint="see docs/training.md")
-        weights = np.array([weight for _, weight in tasks])
-        name = tasks[generator.choice(len(tasks), p=weights / weights.sum())][0]
+        weights = np.array([weight for _, weight in self.tasks])
+        name = self.tasks[generator.choice(len(self.tasks), p=weights / weights.sum())][0]
         left_name, right_name = name.split("-")
         left = Modality(left_name)
         if right_name == "text":
@@ -155,9 +159,7 @@ class Corpus:
         left, right = task.split("-")
         if right == "text":
             return left in self.views and len(self.rows[Modality(left)]) > 1
-        if left not in self.views or right not in self.views:
-            return False
-        return len(self._keys(Modality(left), Modality(right))) > 1
+        return len(self.keys[task]) > 1
 
     def _with_captions(
         self, modality: Modality, generator: np.random.Generator, size: int
@@ -170,15 +172,19 @@ class Corpus:
         positive = np.array([np.isin(texts, self.captions[modality][row]) for row in rows])
         return Pairs(modality, rows, None, texts, self._draw_views(size, generator), positive)
 
-    def _keys(self, left: Modality, right: Modality) -> list[str]:
-        if left is right:
-            return sorted(key for key, rows in self.shared[left].items() if len(rows) > 1)
-        return sorted(self.shared[left].keys() & self.shared[right].keys())
+    def _keys(self, left: str, right: str) -> list[str]:
+        """What items of two modalities share, sorted."""
+        if left not in self.views or right not in self.views:
+            return []
+        ours, theirs = self.shared[Modality(left)], self.shared[Modality(right)]
+        if left == right:
+            return sorted(key for key, rows in ours.items() if len(rows) > 1)
+        return sorted(ours.keys() & theirs.keys())
 
     def _with_media(
         self, left: Modality, right: Modality, generator: np.random.Generator, size: int
     ) -> Pairs:
-        keys = self._keys(left, right)
+        keys = self.keys[f"{left}-{right}"]
         size = min(size // 2, len(keys))
         chosen = [keys[i] for i in generator.choice(len(keys), size, replace=False)]
         if left is right:

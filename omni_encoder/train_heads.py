@@ -65,9 +65,8 @@ class HeadStage:
         self.texts = texts
         self.pooled = {modality: pool(corpus, network, modality) for modality in corpus.views}
         order = list(Modality)
-        if not network.bias.any():  # untrained
-            with torch.no_grad():
-                network.bias[order.index(Modality.TEXT)] = -texts.mean(dim=0)
+        with torch.no_grad():
+            network.bias[order.index(Modality.TEXT)] = -texts.mean(dim=0)
         quick = [*network.adapters.parameters(), network.bias, network.logit_scale]
         self.optimizer = torch.optim.AdamW(
             [

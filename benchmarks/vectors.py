@@ -36,6 +36,11 @@ class VectorCache:
         """Whether `texts` can be asked."""
         return Modality.TEXT in self._encoder.spec.modalities
 
+    @property
+    def dim(self) -> int:
+        """The length of the rows."""
+        return self._encoder.spec.dim
+
     def texts(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts dim"]:
         """One unit row for each text, in the order given."""
         keys = [f"text:{blake3(text.encode()).hexdigest()}" for text in texts]

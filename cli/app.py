@@ -13,7 +13,19 @@ from typing import Annotated
 
 import typer
 
-from . import errors, evaluate, index, info, search, train
+from . import (
+    dupes,
+    errors,
+    evaluate,
+    generate,
+    index,
+    info,
+    reconstruct,
+    search,
+    train,
+    transfer,
+    versions,
+)
 
 app = typer.Typer(
     name="omnidex",
@@ -28,9 +40,16 @@ app.command("search")(search.search)
 app.command("status")(info.status)
 app.command("show")(info.show)
 app.command("rm")(info.rm)
+app.command("dupes")(dupes.dupes)
+app.command("export")(transfer.export)
+app.command("import")(transfer.bring_in)
+app.command("history")(versions.history)
+app.command("restore")(versions.restore)
 app.command("models")(info.models)
 app.command("doctor")(info.doctor)
 app.command("train")(train.train)
+app.command("generate")(generate.generate)
+app.command("reconstruct")(reconstruct.reconstruct)
 app.add_typer(evaluate.app, name="bench")
 
 

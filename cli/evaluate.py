@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from . import render
+from . import bench, bench_upkeep, render
 from .errors import NOTHING_FOUND, UsageProblem
 from .index import encoder_name
 from .options import JsonOption, ThreadsOption
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from omni_encoder import Encoder
 
 app = typer.Typer(
-    help="Measure quality, ingest and start-up.\n\n"
-    "Example:\nomnidex bench quality manifest.jsonl --json",
+    help="Run benchmarks, compare and report their results.\n\n"
+    "Example:\nomnidex bench run manifest --data manifest.jsonl",
     no_args_is_help=True,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
@@ -28,6 +28,14 @@ EncoderOption = Annotated[
     ),
 ]
 
+app.command("list")(bench.list_benchmarks)
+app.command("run")(bench.run)
+app.command("compare")(bench.compare)
+app.command("report")(bench.report)
+app.command("tables")(bench_upkeep.tables)
+app.command("check")(bench_upkeep.check)
+app.command("mteb")(bench_upkeep.mteb)
+
 _FIGURES = (
     ("success@1", "S@1"),
     ("success@5", "S@5"),
@@ -37,6 +45,14 @@ _FIGURES = (
     ("queries", "queries"),
     ("candidates", "of"),
     ("chance_success@1", "chance"),
+)
+
+
+_SPEEDS = (
+    ("recall_within", "recall@10"),
+    ("recall_across", "across"),
+    ("times_faster_than_numpy", "x numpy"),
+    ("times_faster_than_faiss_flat", "x flat"),
 )
 
 
@@ -157,6 +173,98 @@ def ingest(
         )
         result = run(loaded, options)
     _print_result(result, as_json=as_json)
+
+
+@app.command("rescan")
+def rescan(
+    files: Annotated[
+        int, typer.Option("--files", min=1, metavar="N", help="How many files the tree holds.")
+    ] = 20_000,
+    turns: Annotated[int, typer.Option("--turns", min=1, metavar="N", help="How many times.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what indexing a tree again costs, unchanged and with one file changed.
+
+    The floor is a bare walk of the tree that asks every file for its status.
+
+    Example:
+    omnidex bench rescan --files 2000 --json
+    """
+    from omnidex_benchmarks.rescan import RescanBenchmark, run
+
+    _print_result(run(RescanBenchmark(files=files, repeats=turns)), as_json=as_json)
+
+
+@app.command("ann")
+def ann(
+    *,
+    rows: Annotated[
+        str,
+        typer.Option("--rows", metavar="N,...", help="How many vectors, each number in turn."),
+    ] = "10000,100000",
+    dim: Annotated[
+        int, typer.Option("--dim", min=8, metavar="N", help="How long a vector is.")
+    ] = 512,
+    queries: Annotated[
+        int, typer.Option("--queries", min=1, metavar="N", help="How many of each kind.")
+    ] = 100,
+    others: Annotated[
+        bool,
+        typer.Option(
+            "--others", help="Measure FAISS's HNSW, usearch, hnswlib and LanceDB too; takes long."
+        ),
+    ] = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Draw recall and speed into this file.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how fast and how well vectors are searched, against exact search.
+
+    Vectors are made: images and texts with a gap between them, as CLIP-like models have it.
+    Ratios are of CPU time, measured turn about in one process on one thread.
+
+    Example:
+    omnidex bench ann --rows 10000,100000 --json
+    """
+    from omnidex_benchmarks.ann import AnnBenchmark, plot, run
+
+    try:
+        numbers = tuple(int(number) for number in rows.split(","))
+    except ValueError as error:
+        raise UsageProblem(
+            f"--rows doesn't understand {rows!r}", hint="give numbers: --rows 10000,100000"
+        ) from error
+    if min(numbers) < 1000:
+        raise UsageProblem("--rows takes numbers of at least 1000")
+
+    def tell(what: str) -> None:
+        render.note(what.capitalize())
+
+    options = AnnBenchmark(rows=numbers, dim=dim, queries=queries, others=others, progress=tell)
+    result = run(options)
+    if figure is not None:
+        plot(result, figure)
+    if as_json:
+        render.write_json(result)
+        return
+    columns = [
+        render.Column("rows", align="right"),
+        render.Column("engine"),
+        *(render.Column(title, align="right") for _, title in _SPEEDS),
+    ]
+    table: list[list[str]] = []
+    for size in cast("list[dict[str, object]]", result["sizes"]):
+        for name, measured in _mapping(size["engines"]).items():
+            figures = _mapping(measured)
+            table.append([str(size["rows"]), name, *(_figure(figures[key]) for key, _ in _SPEEDS)])
+    render.table(columns, table)
 
 
 @app.command("startup")

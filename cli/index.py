@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,9 @@ import typer
 
 from . import errors, render
 from .errors import NOTHING_FOUND, Interrupted, UsageProblem
+from .index_plan import check_roots, print_plan
+from .index_report import count_files, print_report, report_json
+from .index_watch import follow_folders
 from .options import (
     CollectionOption,
     EncoderOption,
@@ -17,31 +19,97 @@ from .options import (
     ThreadsOption,
     collection_directory,
 )
+from .search_state import search_facts, search_json
 
 if TYPE_CHECKING:
-    from indexer import Collection, IngestReport, Problem, Progress
+    from indexer import Collection, IngestReport, Progress
     from omni_encoder import Encoder
 
 
 def index(
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(metavar="PATH", help="Folders and files to index.", show_default=False),
-    ],
+    ] = None,
     *,
     encoder: EncoderOption = None,
     threads: ThreadsOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Print what would happen; change nothing.")
+    ] = False,
+    globs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--glob", "-g", metavar="PATTERN", help="Take only such files.", show_default=False
+        ),
+    ] = None,
+    excludes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude", "-E", metavar="PATTERN", help="Pass over these.", show_default=False
+        ),
+    ] = None,
+    hidden: Annotated[
+        bool, typer.Option("--hidden", help="Look at hidden files and folders too.")
+    ] = False,
     prune: Annotated[
         bool,
         typer.Option(
             "--prune",
-            help="Forget the files of a folder that is empty now; otherwise an empty folder counts "
-            "as a drive that is not mounted.",
+            help="Forget the files of a folder that is empty now, and many files at once; "
+            "otherwise these count as a drive that is not mounted.",
         ),
     ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Read files again that failed before.")
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--watch", help="Then follow the folders, until Ctrl-C.")
+    ] = False,
+    poll: Annotated[
+        bool,
+        typer.Option("--poll", help="With --watch: look for changes, for drives that tell none."),
+    ] = False,
+    jobs: Annotated[
+        int,
+        typer.Option("--jobs", "-j", min=1, metavar="N", help="How many files to decode at once."),
+    ] = 2,
+    batch_size: Annotated[
+        int,
+        typer.Option("--batch-size", min=1, metavar="N", help="How many items to encode at once."),
+    ] = 16,
+    file_seconds: Annotated[
+        float,
+        typer.Option(
+            "--file-seconds",
+            min=0.1,
+            metavar="S",
+            help="Give up on a file after so long for one part of it.",
+        ),
+    ] = 120.0,
+    file_mb: Annotated[
+        int,
+        typer.Option("--file-mb", min=64, metavar="MB", help="Memory that decoding one may take."),
+    ] = 4096,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Index a whole home or drive without asking.")
+    ] = False,
+    optimize: Annotated[
+        bool,
+        typer.Option("--optimize", help="Afterwards, write what makes searching fast anew."),
+    ] = False,
+    recall: Annotated[
+        float | None,
+        typer.Option(
+            "--recall",
+            min=0.5,
+            max=1.0,
+            metavar="R",
+            help="With --optimize: the share of the true 10 nearest that a fast search must find; "
+            "0.99 at first.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
     collection: CollectionOption = None,
 ) -> None:
@@ -49,29 +117,50 @@ def index(
 
     A file that can't be read is skipped; `omnidex status --problems` lists it.
     Ctrl-C keeps what is finished, and the same command goes on from there.
+    Patterns are those of .gitignore; a file .omnidexignore holds more of them.
 
     Example:
     omnidex index ~/Pictures ~/Music
+    omnidex index ~/Pictures -E "*.gif" -E /private --dry-run
     omnidex index photos -c photos.omnidex --encoder open_clip:ViT-B-32/openai
+    omnidex index --optimize --recall 0.995
     """
-    for path in paths:
-        if not os.path.lexists(path):
-            raise UsageProblem(
-                f"there is no file or folder {path}",
-                hint="if it is on another drive, see that it is mounted",
-            )
+    if recall is not None and not optimize:
+        raise UsageProblem("--recall does nothing alone", hint="add --optimize")
+    if poll and not follow:
+        raise UsageProblem("--poll says how to watch", hint="add --watch")
+    if optimize and not paths:
+        _optimize(collection_directory(collection), recall, as_json=as_json)
+        return
+    paths = _existing(paths)
+    check_roots(paths, yes=yes)
     directory = collection_directory(collection)
+
+    from indexer import IngestOptions, Selection, ingest
+
+    options = IngestOptions(
+        prune=prune,
+        retry_failed=retry_failed,
+        selection=Selection(tuple(globs or ()), tuple(excludes or ()), hidden),
+        decode_threads=jobs,
+        batch_items=batch_size,
+        file_seconds=file_seconds,
+        file_bytes=file_mb * 2**20,
+    )
+    if dry_run:
+        print_plan(paths, directory, options, as_json=as_json)
+        return
     opened, loaded = _open(directory, encoder_name(encoder), threads)
-
-    from indexer import IngestOptions, ingest
-
+    if follow:
+        follow_folders(paths, opened, loaded, options, poll=poll, as_json=as_json)
+        return
     with opened, render.progress() as advance:
         try:
             report = ingest(
                 paths,
                 opened,
                 loaded,
-                options=IngestOptions(prune=prune, retry_failed=retry_failed),
+                options=options,
                 progress=lambda progress: _show(progress, advance),
             )
         except KeyboardInterrupt:
@@ -80,13 +169,30 @@ def index(
                 f"Interrupted: {kept} items are kept in {directory}; "
                 "the same command goes on from there."
             ) from None
+    if optimize:
+        from indexer.maintenance import optimize as tidy
+
+        tidy(opened, recall=recall)
     if as_json:
-        render.write_json(_report_json(report, opened))
+        render.write_json(report_json(report, opened))
     else:
-        _print_report(report, opened)
+        print_report(report, opened)
     if not report.scanned:
         _say_nothing_found(paths, report, as_json=as_json)
         raise typer.Exit(NOTHING_FOUND)
+
+
+def _existing(paths: Sequence[Path] | None) -> list[Path]:
+    """The paths to index, all of which are there."""
+    if not paths:
+        raise UsageProblem("name a folder or file to index", hint="see: omnidex index --help")
+    for path in paths:
+        if not os.path.lexists(path):
+            raise UsageProblem(
+                f"there is no file or folder {path}",
+                hint="if it is on another drive, see that it is mounted",
+            )
+    return list(paths)
 
 
 def encoder_name(given: str | None) -> str | None:
@@ -98,15 +204,6 @@ def encoder_name(given: str | None) -> str | None:
         return None
     family, _, rest = given.partition(":")
     return f"omni:{Path(rest).expanduser().absolute()}" if family == "omni" and rest else given
-
-
-def problem_json(problem: "Problem") -> dict[str, str]:
-    """A file that couldn't be indexed, as it stands in JSON."""
-    return {
-        "path": str(problem.path),
-        "reason": problem.reason,
-        "message": problem.message,
-    }
 
 
 def _open(
@@ -128,6 +225,21 @@ def _open(
     return opened, lambda: load_encoder(recorded, threads=threads)
 
 
+def _optimize(directory: Path, recall: float | None, *, as_json: bool) -> None:
+    """Make the collection's cache anew, without looking at any file."""
+    from indexer import Collection
+    from indexer.maintenance import optimize as tidy
+
+    with Collection.open(directory) as opened:
+        tidy(opened, recall=recall)
+        report = opened.cache_report()
+    if as_json:
+        document = {"schema": render.SCHEMA, "collection": str(directory)}
+        render.write_json(document | {"search": search_json(report)})
+    else:
+        render.facts([("collection", str(directory)), *search_facts(report)])
+
+
 def _show(progress: "Progress", advance: render.Advance) -> None:
     from indexer import Phase
 
@@ -137,72 +249,14 @@ def _show(progress: "Progress", advance: render.Advance) -> None:
     advance(what[progress.phase], progress.done, total, items)
 
 
-def _report_json(report: "IngestReport", collection: "Collection") -> dict[str, object]:
-    return {
-        "schema": render.SCHEMA,
-        "collection": str(collection.directory),
-        "encoder": collection.spec.name,
-        "report": asdict(report)
-        | {
-            "ignored": dict(report.ignored),
-            "problems": [problem_json(problem) for problem in report.problems],
-        },
-    }
-
-
-def _print_report(report: "IngestReport", collection: "Collection") -> None:
-    render.facts(
-        [
-            ("collection", str(collection.directory)),
-            ("files", str(report.scanned)),
-            ("new", _unless_zero(report.encoded)),
-            ("moved or copied", _unless_zero(report.reused)),
-            ("unchanged", _unless_zero(report.unchanged)),
-            ("failed", _unless_zero(report.failed)),
-            ("failed before", _unless_zero(report.failed_before)),
-            ("read in part", _unless_zero(report.partial)),
-            ("new captions", _unless_zero(report.captions)),
-            ("forgotten", _unless_zero(report.removed)),
-            ("gone but kept", _unless_zero(report.spared)),
-            ("not media", _ignored(report)),
-            ("items added", str(report.items)),
-            ("items removed", _unless_zero(report.items_removed)),
-            ("seconds", f"{report.seconds:.1f}"),
-        ]
-    )
-    if report.spared and report.scanned:
-        render.note(
-            f"{_files(report.spared)} that are gone are kept, for a drive may be off; see --prune"
-        )
-    if report.failed:
-        render.note(f"{_files(report.failed)} could not be indexed; see: omnidex status --problems")
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
-
-
 def _say_nothing_found(paths: Sequence[Path], report: "IngestReport", *, as_json: bool) -> None:
     """Say that there are no media, and that what was known of an empty folder is kept."""
     message = f"No media found in {', '.join(map(str, paths))}."
     hint = ""
     if report.spared:
-        message += f" {_files(report.spared)} that the collection knows of are kept."
+        message += f" {count_files(report.spared)} that the collection knows of are kept."
         hint = "index with --prune to forget them"
     if as_json:
         errors.report(errors.Failure(message, hint, "nothing-found"), as_json=True)
     else:
         render.note(f"{message}\nHint: {hint}" if hint else message)
-
-
-def _unless_zero(count: int) -> str:
-    return str(count) if count else ""
-
-
-def _ignored(report: "IngestReport", most: int = 5) -> str:
-    """How many files were passed over, with the commonest suffixes."""
-    ranked: Sequence[tuple[str, int]] = sorted(report.ignored.items(), key=lambda pair: -pair[1])
-    if not ranked:
-        return ""
-    named = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in ranked[:most])
-    return f"{sum(report.ignored.values())} ({named}{', ...' if len(ranked) > most else ''})"

@@ -9,9 +9,10 @@ import typer
 
 from . import render
 from .errors import FAILED
-from .index import problem_json
+from .index_report import problem_json
 from .options import CollectionOption, JsonOption, collection_directory, is_id, item_id
 from .search import record_json, span_text
+from .search_state import search_facts, search_json
 
 if TYPE_CHECKING:
     from indexer import Collection, Record
@@ -46,6 +47,9 @@ def status(
     problems: Annotated[
         bool, typer.Option("--problems", help="List the files that could not be indexed, and why.")
     ] = False,
+    passed: Annotated[
+        bool, typer.Option("--passed-over", help="List what is no media or was ignored, and why.")
+    ] = False,
     as_json: JsonOption = False,
     collection: CollectionOption = None,
 ) -> None:
@@ -53,10 +57,14 @@ def status(
 
     Example:
     omnidex status --problems
+    omnidex status --passed-over
     """
     from indexer import Collection
 
     with Collection.open(collection_directory(collection)) as opened:
+        if passed:
+            _list_passed(opened, as_json=as_json)
+            return
         found = opened.problems()
         if as_json:
             document = _status_json(opened) | {"problem_count": len(found)}
@@ -74,6 +82,22 @@ def status(
                 render.note("No problems.")
         else:
             render.facts(_status_facts(opened, problems=len(found)))
+
+
+def _list_passed(opened: "Collection", *, as_json: bool) -> None:
+    from indexer import passed_over
+
+    steps = passed_over(opened.directory)
+    if as_json:
+        listed = [{"path": str(step.path), "reason": step.why} for step in steps]
+        render.write_json(
+            {"schema": render.SCHEMA, "collection": str(opened.directory), "passed": listed}
+        )
+        return
+    columns = (render.Column("reason"), render.Column("path", overflow="fold"))
+    render.table(columns, [[step.why, render.short_path(step.path)] for step in steps])
+    if not steps:
+        render.note("Nothing was passed over.")
 
 
 def show(
@@ -203,9 +227,14 @@ def doctor(
     Example:
     omnidex doctor
     """
+    from indexer.diagnosis import diagnose_faiss, installed_builds
     from omni_encoder.diagnosis import State, diagnose, package_versions
 
-    findings = [*diagnose(), _collection_health(collection_directory(collection))]
+    findings = [
+        *diagnose(),
+        diagnose_faiss(installed_builds()),
+        _collection_health(collection_directory(collection)),
+    ]
     if as_json:
         render.write_json(
             {
@@ -239,6 +268,7 @@ def _status_json(collection: "Collection") -> dict[str, object]:
             "modalities": [str(modality) for modality in spec.modalities],
         },
         "items": {str(modality): count for modality, count in collection.counts().items()},
+        "search": search_json(collection.cache_report()),
         "bytes": _bytes_under(collection.directory),
     }
 
@@ -251,6 +281,7 @@ def _status_facts(collection: "Collection", *, problems: int) -> Sequence[tuple[
         ("encoder", f"{spec.name} ({spec.fingerprint[:12]}, {spec.dim} dimensions)"),
         ("items", str(sum(counts.values()))),
         *((str(modality), str(count)) for modality, count in counts.items()),
+        *search_facts(collection.cache_report()),
         ("size", render.size(_bytes_under(collection.directory))),
         ("problems", f"{problems}, listed by: omnidex status --problems" if problems else "none"),
     ]
@@ -305,12 +336,14 @@ def _searchable(directory: Path) -> tuple["State", str]:
     import numpy as np
 
     from indexer import Collection
+    from indexer.maintenance import verify
     from omni_encoder import load_encoder
     from omni_encoder.diagnosis import State
 
     with Collection.open(directory) as opened:
         items, problems = sum(opened.counts().values()), len(opened.problems())
         seen = f"{directory}: {items} items, {problems} problems"
+        verify(opened)
         found = opened.nearest(np.ones(opened.spec.dim, np.float32), k=items + 1)
         opened.records(found.rows[:1])
         if not len(found.rows) and items:

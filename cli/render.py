@@ -64,6 +64,18 @@ def write(text: str) -> None:
         raise ReaderGone from error
 
 
+def flush() -> None:
+    """Let whoever reads stdout have what was written so far.
+
+    Raises:
+        ReaderGone: Nobody reads it any more.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise ReaderGone from error
+
+
 def write_json(document: Mapping[str, object]) -> None:
     """Write one JSON document to stdout, as one line."""
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -12,6 +12,7 @@ import typer
 
 from . import render
 from .errors import NOTHING_FOUND, UsageProblem
+from .narrowing import file_filter, search_mode
 from .options import CollectionOption, JsonOption, collection_directory, item_id
 
 if TYPE_CHECKING:
@@ -86,6 +87,57 @@ def search(
             show_default=False,
         ),
     ] = None,
+    within: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--in", metavar="DIR", help="Only what lies in this folder.", show_default=False
+        ),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            "--after",
+            metavar="DATE",
+            help="Only files changed then or later, such as 2024-06 or 2024-06-30T18:00.",
+            show_default=False,
+        ),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option(
+            "--before", metavar="DATE", help="Only files changed earlier.", show_default=False
+        ),
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type",
+            metavar="TYPES",
+            help="Only such files: suffixes or media types, such as jpg,image/png.",
+            show_default=False,
+        ),
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Compare every item; large collections take longer."),
+    ] = False,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="DEVICE",
+            help="auto, cpu or cuda: where every item is compared. cuda implies --exact.",
+        ),
+    ] = "cpu",
+    merge: Annotated[
+        str,
+        typer.Option(
+            "--merge",
+            metavar="HOW",
+            help="How kinds of media are ordered: cosine, standard (by how far a score stands out "
+            "among its kind) or rank.",
+        ),
+    ] = "cosine",
     paths_only: Annotated[
         bool, typer.Option("--paths", "-l", help="Print only the paths, one a line.")
     ] = False,
@@ -108,6 +160,7 @@ def search(
     Example:
     omnidex search a dog on a beach --to image,video -k 20
     omnidex search --image cat.jpg --text "at night" --where "width >= 1024"
+    omnidex search sunset --in ~/Pictures/2024 --after 2024-06 --type jpg
     omnidex search --audio bark.wav -0 | xargs -0 ls -l
     """
     if as_json and (paths_only or null):
@@ -123,6 +176,8 @@ def search(
     if where is not None and not _utf8(where, what="--where").strip():
         raise UsageProblem("--where is empty", hint='leave it out, or say: --where "width > 1000"')
     directory = collection_directory(collection)
+    files_filter = file_filter(within or [], kind or [], after=after, before=before)
+    mode = search_mode(merge, device, exact=exact)
 
     from omni_encoder import Modality
     from retrieval import Query, Retriever, Term
@@ -137,6 +192,8 @@ def search(
         k=k,
         where=where,
         all_parts=all_parts,
+        files=files_filter,
+        mode=mode,
     )
     with Retriever.open(directory) as retriever:
         hits = retriever.search(_with_ids(query, retriever.collection))
@@ -296,6 +353,12 @@ def _query_json(query: "Query") -> dict[str, object]:
         "k": query.k,
         "where": query.where,
         "all_parts": query.all_parts,
+        "in": [str(folder) for folder in query.files.folders],
+        "types": list(query.files.types),
+        "after": query.files.after,
+        "before": query.files.before,
+        "exact": query.mode.exact,
+        "merge": str(query.mode.merge),
     }
 
 

@@ -21,7 +21,8 @@ def train(
 ) -> None:
     """Train an encoder as CONFIG says, going on where an earlier run was interrupted.
 
-    Needs the packages of the extra `train`. Prints the path of the checkpoint.
+    A CONFIG with a section [tokens] trains the tokenizers of an encoder instead. Needs the packages
+    of the extra `train`. Prints the path of the checkpoint.
 
     Example:
     omnidex train nano.toml
@@ -29,7 +30,7 @@ def train(
     if not config.is_file():
         raise UsageProblem(f"there is no file {config}", hint="name the configuration of a run")
 
-    from omni_encoder.train import train as run_training
+    from omni_encoder.train_stages import train as run_training
 
     with render.progress() as advance:
         try:

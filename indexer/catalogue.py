@@ -7,27 +7,28 @@ as any. The catalogue is never ahead of the vectors: a content is entered after 
 import os
 import sqlite3
 import weakref
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 from omni_encoder import CollectionError, Modality
 
+from .entries import ContentKey, ContentRow, FileRow, FileStamp, Location
 from .types import Problem
 
 CATALOGUE_NAME = "catalogue.sqlite"
-SCHEMA_VERSION = 1
-UNSETTLED = -1
+SCHEMA_VERSION = 2
 BUSY_S = 30.0
+
+_MODALITIES = {str(modality): modality for modality in Modality}  # a third of Modality()'s time
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (
     path BLOB PRIMARY KEY,
     size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
-    sidecar_size INTEGER NOT NULL, sidecar_mtime_ns INTEGER NOT NULL,
+    sidecar_size INTEGER NOT NULL, sidecar_mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('ok', 'failed')),
     content TEXT, modality TEXT, reason TEXT, message TEXT,
     CHECK ((state = 'ok') = (content IS NOT NULL AND modality IS NOT NULL)),
@@ -42,72 +43,34 @@ CREATE TABLE contents (
 CREATE TABLE suspects (
     content TEXT NOT NULL, modality TEXT NOT NULL, PRIMARY KEY (content, modality)
 ) WITHOUT ROWID;
+CREATE TABLE passed (path BLOB PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+# By name: a catalogue that was taken over from format 1 has its columns in another order.
+_INSERT_FILE = (
+    "INSERT OR REPLACE INTO files (path, size, mtime_ns, inode, sidecar_size, sidecar_mtime_ns,"
+    " ctime_ns, state, content, modality, reason, message)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+_FILES = (
+    "SELECT path, size, mtime_ns, inode, sidecar_size, sidecar_mtime_ns, ctime_ns,"
+    " content, modality, reason, message FROM files WHERE path = ? OR (path >= ? AND path < ?)"
+)
+_FILES_1 = _FILES.replace("ctime_ns", "0")
+
+_FROM_1_TO_2 = """
+BEGIN;
+ALTER TABLE files ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE passed (path BLOB PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = 2;
+COMMIT;
 """
 
 _SUSPECT = "INSERT OR IGNORE INTO suspects SELECT content, modality FROM files WHERE state = 'ok'"
 
 # Of an item's paths; the same for every item of a content.
 _LOCATIONS = "SELECT path, size, mtime_ns FROM files WHERE content = ? AND modality = ?"
-
-
-class ContentKey(NamedTuple):
-    """What a file holds: the digest of its bytes, and what they were read as."""
-
-    content: str
-    modality: Modality
-
-
-@dataclass(frozen=True, slots=True)
-class FileStamp:
-    """What is compared to see whether a file has changed; -1 stands for a sidecar that isn't there.
-
-    The inode `UNSETTLED` matches no file: it makes sure that a file is looked at again.
-    """
-
-    size: int
-    mtime_ns: int
-    inode: int
-    sidecar_size: int = -1
-    sidecar_mtime_ns: int = -1
-
-    @property
-    def sidecar(self) -> tuple[int, int]:
-        """What tells whether the sidecar has changed."""
-        return self.sidecar_size, self.sidecar_mtime_ns
-
-    @property
-    def has_sidecar(self) -> bool:
-        """Whether there is a sidecar."""
-        return self.sidecar_size >= 0
-
-
-@dataclass(frozen=True, slots=True)
-class FileRow:
-    """What the catalogue knows of one path: a content, or why there is none."""
-
-    path: bytes
-    stamp: FileStamp
-    key: ContentKey | None = None
-    reason: str | None = None
-    message: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ContentRow:
-    """A content whose rows are all in the table."""
-
-    key: ContentKey
-    parts: int
-    partial: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """One of the files that hold a content."""
-
-    path: bytes
-    size: int
-    mtime_ns: int
 
 
 class Catalogue:
@@ -152,6 +115,8 @@ class Catalogue:
             connection.executescript(
                 f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
+        elif _number(connection.execute("PRAGMA user_version")) == 1:
+            connection.executescript(_FROM_1_TO_2)
         connection.execute("PRAGMA synchronous = FULL")
         return cls(connection)
 
@@ -175,15 +140,12 @@ class Catalogue:
     def files_under(self, roots: Iterable[bytes]) -> dict[bytes, FileRow]:
         """All known files that are, or lie under, one of the roots."""
         rows: dict[bytes, FileRow] = {}
+        # Who only reads may find a catalogue of format 1: then every file looks changed.
+        query = _FILES_1 if self._format() == 1 else _FILES
         for root in roots:
-            found = self._connection.execute(
-                "SELECT path, size, mtime_ns, inode, sidecar_size, sidecar_mtime_ns,"
-                " content, modality, reason, message FROM files"
-                " WHERE path = ? OR (path >= ? AND path < ?)",
-                (root, *_below(root)),
-            )
+            found = self._connection.execute(query, (root, *_below(root)))
             for path, *stamp, content, modality, reason, message in found:
-                key = ContentKey(content, Modality(modality)) if content else None
+                key = ContentKey(content, _MODALITIES[modality]) if content else None
                 rows[path] = FileRow(path, FileStamp(*stamp), key, reason, message)
         return rows
 
@@ -204,7 +166,7 @@ class Catalogue:
                 [(row.path, *(row.key or (None, None))) for row in files],
             )
             run.executemany(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                _INSERT_FILE,
                 [_to_columns(row) for row in files],
             )
 
@@ -280,6 +242,10 @@ class Catalogue:
         """The files that hold a content, sorted by path."""
         return [Location(*row) for row in self._connection.execute(f"{_LOCATIONS} ORDER BY 1", key)]
 
+    def paths_of(self, key: ContentKey) -> set[bytes]:
+        """The paths of the files that hold a content."""
+        return {row.path for row in self.locations(key)}
+
     def all_locations(self) -> Iterable[tuple[str, str, bytes, int, int]]:
         """Content, modality, path, size and mtime_ns of every file that has a content."""
         return self._connection.execute(
@@ -308,6 +274,34 @@ class Catalogue:
             " FROM files JOIN contents USING (content, modality) WHERE partial ORDER BY path"
         )
         return [Problem(Path(os.fsdecode(path)), reason, text) for path, reason, text in found]
+
+    def passed(self) -> list[tuple[bytes, str]]:
+        """What the last scans passed over, and why; sorted by path."""
+        if self._format() == 1:
+            return []
+        found = self._connection.execute("SELECT path, reason FROM passed ORDER BY path")
+        return cast("list[tuple[bytes, str]]", found.fetchall())
+
+    def set_passed(self, roots: Sequence[bytes], passed: Mapping[bytes, str]) -> None:
+        """Replace what is passed over under some roots; writes nothing if it is the same."""
+        before: dict[bytes, str] = {}
+        for root in roots:
+            query = "SELECT path, reason FROM passed WHERE path = ? OR (path >= ? AND path < ?)"
+            before.update(
+                cast(
+                    "list[tuple[bytes, str]]",
+                    self._connection.execute(query, (root, *_below(root))).fetchall(),
+                )
+            )
+        gone = [(path,) for path in before.keys() - passed.keys()]
+        new = sorted(passed.items() - before.items())
+        if gone or new:
+            with self._transaction() as run:
+                run.executemany("DELETE FROM passed WHERE path = ?", gone)
+                run.executemany("INSERT OR REPLACE INTO passed VALUES (?, ?)", new)
+
+    def _format(self) -> int:
+        return _number(self._connection.execute("PRAGMA user_version"))
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection, None, None]:
@@ -340,7 +334,7 @@ def _connect(path: Path, uri: str) -> sqlite3.Connection | None:
             f"can't read {path}: {error}",
             hint="delete this file; the next `omnidex index` rebuilds it without encoding again",
         ) from error
-    if version == SCHEMA_VERSION:
+    if version in (1, SCHEMA_VERSION):
         return connection
     connection.close()
     if version == 0:
@@ -367,6 +361,7 @@ def _to_columns(row: FileRow) -> tuple[object, ...]:
         stamp.inode,
         stamp.sidecar_size,
         stamp.sidecar_mtime_ns,
+        stamp.ctime_ns,
         "ok" if row.key else "failed",
         *(row.key or (None, None)),
         row.reason,

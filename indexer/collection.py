@@ -11,8 +11,9 @@ from jaxtyping import Float32, Int64
 
 from omni_encoder import CollectionError, EncoderSpec, Modality, QueryError
 
+from .cache_report import cache_report
 from .catalogue import CATALOGUE_NAME, Catalogue, ContentKey
-from .exact import centre_rows, nearest_rows
+from .exact import centre_rows
 from .ids import resolve
 from .lock import LOCK_NAME, writer_lock
 from .manifest import (
@@ -26,14 +27,16 @@ from .manifest import (
     reference_means,
     write_manifest,
 )
+from .records import to_record
 from .scan import absolute
-from .types import Nearest, Problem, Record, Removal
+from .types import CacheReport, Nearest, Problem, Record, Removal, SearchMode
 from .writer import Writer
 
 if TYPE_CHECKING:
+    from .reader import Reader, State
     from .rows import Facts
-    from .table import VectorTable
-    from .view import View
+
+DEFAULT_MODE = SearchMode()
 
 
 class Collection:
@@ -49,8 +52,7 @@ class Collection:
         self._manifest = manifest
         self._manifest_stamp = manifest_stamp(directory)
         self._catalogue_opened: Catalogue | None = None
-        self._table_opened: VectorTable | None = None
-        self._view_last: View | None = None
+        self._reader_opened: Reader | None = None
 
     @classmethod
     def create(
@@ -126,8 +128,7 @@ class Collection:
         if self._catalogue_opened:
             self._catalogue_opened.close()
         self._catalogue_opened = None
-        self._table_opened = None
-        self._view_last = None
+        self._reader_opened = None
 
     @property
     def directory(self) -> Path:
@@ -151,9 +152,12 @@ class Collection:
         """How many items of each modality there are."""
         if not self._catalogue.fresh():
             return self._catalogue.counts()
-        table = self._table  # the catalogue is lost; this takes longer
-        sums = {} if table is None else table.sums()
-        return {modality: count for modality, (count, _) in sums.items()}
+        state = self._state()  # the catalogue is lost
+        return {} if state is None else state.counts()
+
+    def cache_report(self) -> CacheReport:
+        """How it is searched: what is coded, how well, and what came since."""
+        return cache_report(self._directory, self._manifest)
 
     def problems(self) -> list[Problem]:
         """The files that could not be indexed, or only in part, sorted by path."""
@@ -180,11 +184,13 @@ class Collection:
         modalities: Sequence[Modality] | None = None,
         where: str | None = None,
         query_modality: Modality | None = None,
+        mode: SearchMode = DEFAULT_MODE,
     ) -> Nearest:
-        """Find the items nearest to a vector, exactly.
+        """Find the items nearest to a vector.
 
-        The score is the cosine after each side's modality mean has been subtracted. Filters
-        are applied before the search, so `k` hits come back whenever so many items pass them.
+        The score is the cosine after each side's modality mean has been subtracted, and is exact
+        whatever the mode is. Filters are applied before the search, so `k` hits come back
+        whenever so many items pass them.
 
         Args:
             vector: What to look for; its length doesn't matter.
@@ -193,6 +199,7 @@ class Collection:
             where: Return only items for which this SQL expression holds; see `where.COLUMNS`.
             query_modality: What the vector stands for, so that its mean can be subtracted; None if
                 that is done already, by `centre`.
+            mode: Whether nothing may be missed, and how modalities come into one order.
 
         Raises:
             QueryError: `where` is not a valid expression.
@@ -203,12 +210,20 @@ class Collection:
         query = self._unit(vector)
         if query_modality is not None:
             query = self.centre(query, query_modality)
-        view = self._view()
-        if view is None:
+        if self._state() is None:
             return Nearest(np.zeros(0, np.int64), np.zeros(0, np.float32))
-        chosen = view.choose(modalities, where, self._catalogue)
-        positions, scores = nearest_rows(query, view.centred, k=k, chosen=chosen)
-        return Nearest(view.loaded.rows[positions], scores)
+        from .planner import Search
+
+        device = "cpu"
+        if mode.exact and mode.device != "cpu":
+            from omni_encoder.torch_scan import usable_device
+
+            device = usable_device(mode.device)
+        search = Search(query, k, exact=mode.exact, merge=mode.merge, device=device)
+        found = self._reader.nearest(
+            self._manifest, search, self._catalogue, modalities=modalities, where=where
+        )
+        return Nearest(found.rows, found.scores)
 
     def records(
         self, rows: Int64[np.ndarray, " rows"], *, where: str | None = None
@@ -222,16 +237,9 @@ class Collection:
         Raises:
             ValueError: There is no such row.
         """
-        view = self._view_last or self._view()
-        known = np.zeros(0, np.int64) if view is None else view.loaded.rows
-        positions = np.searchsorted(known, rows)
-        for row, position in zip(rows.tolist(), positions.tolist(), strict=True):
-            if position == len(known) or known[position] != row:
-                raise ValueError(f"there is no row {row}")
-        if view is None:
-            return []
-        chosen = view.paths(positions, where, self._catalogue)
-        return [*map(self._record, view.loaded.facts(positions), chosen)]
+        if not self._reader.opened:
+            self._state()
+        return [self._record(facts, paths) for facts, paths in self._reader.facts(rows, where)]
 
     def get(self, id_prefix: str) -> Record:
         """What is known of one item.
@@ -251,10 +259,8 @@ class Collection:
         Raises:
             QueryError: There is no such item, or several begin like this.
         """
-        found = self._find(id_prefix)
-        table = self._table
-        assert table is not None  # or nothing would have been found
-        return self._unit(table.vector(found.id))
+        row = self._find(id_prefix).row
+        return self._unit(self._reader.vector(self._manifest, row))
 
     def remove(self, targets: Sequence[Path | str]) -> Removal:
         """Forget files, and delete the items that no other file holds.
@@ -318,6 +324,8 @@ class Collection:
             finally:
                 catalogue.close()
                 self.close()
+            if writer.changed:
+                self._state()  # so that the next query finds the cache up to date
 
     @property
     def _catalogue(self) -> Catalogue:
@@ -330,40 +338,28 @@ class Collection:
         return self._catalogue_opened
 
     @property
-    def _table(self) -> "VectorTable | None":
-        """The table; None as long as nothing has been written."""
-        if self._table_opened is None:
-            if not has_table(self._directory, self.spec):
-                if self._catalogue.counts():
-                    raise CollectionError(
-                        f"the vectors in {self._directory / LANCE_NAME} are gone",
-                        hint="index the folders again: omnidex index FOLDER",
-                    )
-                return None
-            from .table import VectorTable
+    def _reader(self) -> "Reader":
+        if self._reader_opened is None:
+            from .reader import Reader  # FAISS takes a while, and a run may not need it
 
-            self._table_opened = VectorTable.open(self._directory, self.spec)
-        return self._table_opened
+            self._reader_opened = Reader(self._directory)
+        return self._reader_opened
 
-    def _view(self) -> "View | None":
-        """The newest version; None as long as nothing has been written."""
+    def _state(self) -> "State | None":
+        """The newest state; None as long as nothing has been written."""
         self._refresh_manifest()
-        table = self._table
-        if table is None:
-            return None
-        if self._view_last is None or self._view_last.loaded.version != table.version:
-            from .view import View
-
-            self._view_last = View(table.load(), self._manifest)
-        return self._view_last
+        if not has_table(self._directory, self.spec) and self._catalogue.counts():
+            raise CollectionError(
+                f"the vectors in {self._directory / LANCE_NAME} are gone",
+                hint="index the folders again: omnidex index FOLDER",
+            )
+        return self._reader.state(self._manifest)
 
     def _refresh_manifest(self) -> None:
         stamp = manifest_stamp(self._directory)
         if stamp != self._manifest_stamp:
             self._manifest = read_manifest(self._directory)
             self._manifest_stamp = stamp
-            if self._view_last is not None:  # its vectors are right, the means are not
-                self._view_last = self._view_last.with_means_of(self._manifest)
 
     def _unit(self, vector: Float32[np.ndarray, " dim"]) -> Float32[np.ndarray, " dim"]:
         if vector.shape != (self.spec.dim,):
@@ -374,12 +370,10 @@ class Collection:
         return (vector / norm).astype(np.float32)
 
     def _find(self, id_prefix: str) -> "Facts":
-        table = self._table
-        return resolve(id_prefix, lambda digits: [] if table is None else table.find(digits))
+        self._state()
+        return resolve(id_prefix, self._reader.find)
 
     def _record(self, facts: "Facts", chosen: set[bytes] | None = None) -> Record:
-        from .view import to_record
-
         return to_record(facts, self._catalogue.locations(facts.key), chosen)
 
 

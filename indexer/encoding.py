@@ -3,31 +3,29 @@
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from omni_encoder import Encoder, EncoderError, Modality
 
-from .catalogue import ContentKey, ContentRow, FileRow, FileStamp
+from .batches import Batches
 from .collection import Collection
-from .reading import (
-    Changed,
-    Contents,
-    Exchange,
-    Failed,
-    Job,
-    Known,
-    Piece,
-    Reader,
-    weight,
-)
+from .entries import ContentKey, ContentRow, FileRow, FileStamp
+from .exchange import Changed, Contents, Exchange, Failed, Job, Known, Piece, weight
+from .journal import Journal
+from .reading import Reader
 from .rows import ItemRow
 from .types import IngestOptions, Phase, Problem, Progress, Tally
 from .writer import Writer
 
 ATTEMPTS = 2
 """How often a file is read that changes while it is read."""
+
+ISOLATE_FILES = 100
+ISOLATE_BYTES = 256 * 2**20
+"""From so many files or bytes on, starting processes to decode them is worth it."""
 
 
 class EncodingRun:
@@ -47,6 +45,7 @@ class EncodingRun:
         self._writer = writer
         self._tally = tally
         self._options = options
+        self._batches = Batches(options.batch_items)
         self._exchange = Exchange(options.in_flight_bytes)
         self._contents = Contents(writer.catalogue.contents())
         self._pending: dict[Modality, list[Piece]] = defaultdict(list)
@@ -69,10 +68,21 @@ class EncodingRun:
         total, bytes_total = len(changed), sum(stamp.size for stamp in changed.values())
         for path, stamp in changed.items():
             self._exchange.submit(Job(path, stamp))
-        reader = Reader(self._exchange, self._contents, self._collection.spec)
+        options = self._isolated(total, bytes_total)
+        journal = Journal(self._collection.directory)
+        readers = [
+            Reader(self._exchange, self._contents, self._collection.spec)
+            for _ in range(min(self._options.decode_threads, total))
+        ]
         threads = [
-            threading.Thread(target=reader.run, name=f"reader-{number}", daemon=True)
-            for number in range(min(self._options.decode_threads, total))
+            threading.Thread(
+                target=reader.run,
+                args=(journal, number),
+                kwargs={"options": options},
+                name=f"reader-{number}",
+                daemon=True,
+            )
+            for number, reader in enumerate(readers)
         ]
         for thread in threads:
             thread.start()
@@ -89,8 +99,18 @@ class EncodingRun:
                     self._writer.commit()
         finally:
             self._exchange.stop()
+            for reader in readers:
+                reader.kill()
             for thread in threads:
                 thread.join()
+
+    def _isolated(self, files: int, size: int) -> IngestOptions:
+        """The options, with it decided whether to decode in other processes."""
+        suspects = Journal(self._collection.directory).suspects()
+        isolate = self._options.isolate
+        if isolate is None:
+            isolate = bool(suspects) or files >= ISOLATE_FILES or size >= ISOLATE_BYTES
+        return replace(self._options, isolate=isolate)
 
     def _step(self, known: Mapping[bytes, FileRow]) -> bool:
         """Deal with the next event; False when there is nothing left to do."""
@@ -105,7 +125,7 @@ class EncodingRun:
             self._open[event.job.path] = event.key
             pieces = self._pending[event.key.modality]
             pieces.append(event)
-            if len(pieces) >= self._options.batch_items:
+            if len(pieces) >= self._batches.size(event.key.modality):
                 self._encode(event.key.modality)
             return True
         self._exchange.release(event)
@@ -131,7 +151,7 @@ class EncodingRun:
     def _encode(self, modality: Modality) -> None:
         pieces = self._pending.pop(modality)
         items = [piece.item for piece in pieces]
-        vectors = self._load_encoder().encode(items)
+        vectors = self._batches.encode(self._load_encoder(), items)
         if vectors.shape != (len(items), self._collection.spec.dim):
             raise EncoderError(f"the encoder returned {vectors.shape} for {len(items)} items")
         if not np.isfinite(vectors).all():

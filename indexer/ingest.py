@@ -6,7 +6,8 @@ the encoder nor the vectors.
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from omni_encoder import Encoder
@@ -14,7 +15,8 @@ from omni_encoder.media import caption_of
 
 from .catalogue import FileRow, FileStamp
 from .collection import Collection
-from .scan import Scan, is_gone, scan
+from .removal import departures
+from .scan import Scan, scan
 from .types import IngestOptions, IngestReport, Phase, Problem, Progress, Tally
 from .writer import Writer
 
@@ -50,13 +52,13 @@ def ingest(
     if isinstance(encoder, Encoder):
         collection.check_encoder(encoder.spec)
     tell(Progress(Phase.SCAN, 0, 0))
-    found = scan(roots)
+    found = scan(roots, options.selection)
     tell(Progress(Phase.SCAN, len(found.files), len(found.files)))
     tally = Tally(problems=list(found.problems))
     with collection.writing("index") as writer:
         known = writer.catalogue.files_under(map(os.fsencode, found.roots))
         _enter_problems(found.problems, known, writer)
-        changed = _changed(found, known, retry_failed=options.retry_failed)
+        changed = changed_files(found, known, retry_failed=options.retry_failed)
         same = found.files.keys() - changed.keys()
         tally.failed_before = sum(known[path].key is None for path in same)
         tally.unchanged = len(same) - tally.failed_before
@@ -66,20 +68,18 @@ def ingest(
             EncodingRun(collection, encoder, writer, tally, options).read(changed, known, tell)
         tell(Progress(Phase.FINISH, tally.settled, tally.settled, items=writer.items))
         writer.commit()
-        gone = _gone(known, found)
-        if not options.prune:
-            spared = _spared(gone, found, known, writer)
-            tally.spared = len(spared)
-            gone = [path for path in gone if path not in spared]
-        tally.removed = len(gone)
+        left = departures(found, known, writer.catalogue.paths_of, options)
+        gone = left.forgotten
+        tally.removed, tally.spared = len(gone), len(left.spared)
         _take_captions_back(gone, known, writer)
-        writer.catalogue.forget(gone)
+        writer.forget(gone)
         writer.sweep()
+        writer.set_passed([*map(os.fsencode, found.roots)], found.passed)
         tally.partial = len(writer.catalogue.partial_paths() & found.files.keys())
     return _report(found, tally, writer, time.monotonic() - started)
 
 
-def _changed(
+def changed_files(
     found: Scan, known: Mapping[bytes, FileRow], *, retry_failed: bool
 ) -> dict[bytes, FileStamp]:
     """The files that are not as the catalogue has them."""
@@ -102,31 +102,6 @@ def _enter_problems(
             writer.enter(row)
 
 
-def _gone(known: Mapping[bytes, FileRow], found: Scan) -> list[bytes]:
-    """The known paths that are certainly not there any more."""
-    seen = found.files.keys() | {os.fsencode(problem.path) for problem in found.problems}
-    return [path for path in sorted(known.keys() - seen) if is_gone(Path(os.fsdecode(path)))]
-
-
-def _spared(
-    gone: Sequence[bytes], found: Scan, known: Mapping[bytes, FileRow], writer: Writer
-) -> set[bytes]:
-    """The paths that may be on a drive that is not mounted: nothing is where they were."""
-    roots = tuple(os.fsencode(root / "_")[:-1] for root in found.empty_roots)
-    spared: set[bytes] = set()
-    for path in gone:
-        if path.startswith(roots):
-            spared.add(path)
-            continue
-        key = known[path].key
-        if key is None or found.bare_folders.isdisjoint(_folders_above(path)):
-            continue
-        # A file that was moved to another folder loses nothing if its old path is forgotten.
-        if not any(row.path in found.files for row in writer.catalogue.locations(key)):
-            spared.add(path)
-    return spared
-
-
 def _take_captions_back(
     gone: Sequence[bytes], known: Mapping[bytes, FileRow], writer: Writer
 ) -> None:
@@ -139,12 +114,6 @@ def _take_captions_back(
             writer.set_caption(key, next(filter(None, captions), None))
     # Before the paths are forgotten: a run that is cut off here does it again.
     writer.commit()
-
-
-def _folders_above(path: bytes) -> Iterator[bytes]:
-    while (above := os.path.dirname(path)) != path:  # noqa: PTH120 - these are bytes
-        yield above
-        path = above
 
 
 def _report(found: Scan, tally: Tally, writer: Writer, seconds: float) -> IngestReport:
@@ -162,6 +131,7 @@ def _report(found: Scan, tally: Tally, writer: Writer, seconds: float) -> Ingest
         items=writer.items,
         items_removed=writer.items_removed,
         ignored=dict(found.ignored),
+        passed=dict(Counter(map(str, found.passed.values()))),
         problems=tuple(sorted(tally.problems, key=lambda problem: problem.path)),
         seconds=seconds,
     )

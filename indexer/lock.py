@@ -49,7 +49,8 @@ def writer_lock(directory: Path, command: str) -> Generator[None, None, None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise CollectionError(
-            f"can't write to the collection in {directory}: {error.strerror}"
+            f"can't write to the collection in {directory}: {error.strerror}",
+            hint="searching works; to index, make the folder writable or name another with -c",
         ) from error
     try:
         try:

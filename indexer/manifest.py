@@ -76,6 +76,18 @@ def has_table(directory: Path, spec: EncoderSpec) -> bool:
     return any(versions.glob("*.manifest"))
 
 
+def newest_version(directory: Path, spec: EncoderSpec) -> int | None:
+    """The table's newest version, by the name of its file; None if there is no table."""
+    versions = directory / LANCE_NAME / f"{table_name(spec)}.lance" / "_versions"
+    try:
+        names = [name for name in os.listdir(versions) if name.endswith(".manifest")]  # noqa: PTH208
+    except OSError:
+        return None
+    # Lance counts them down from 2**64 - 1, so that the newest comes first.
+    numbers = [name.removesuffix(".manifest") for name in names]
+    return max((2**64 - 1 - int(number) for number in numbers if number.isdigit()), default=None)
+
+
 def reference_means(
     spec: EncoderSpec, means: Float32[np.ndarray, "modalities dim"] | None
 ) -> dict[Modality, Float32[np.ndarray, " dim"]]:

@@ -1,26 +1,37 @@
 """Reading files in threads: hash, decode, and hand the pieces to the thread that encodes.
 
-What waits for the encoder is bounded in bytes, not in files: a second of video weighs as much as
-many photos. Files are hashed first, so that known content is never decoded again.
+Files are hashed first, so that known content is never decoded again. Decoding happens in the thread
+itself, or in a child process that it owns: then a file may crash or hang its decoder.
 """
 
-import os
-import threading
 import time
-from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from blake3 import blake3
 
 from omni_encoder import EncoderSpec, MediaError, MediaItem, Modality
 from omni_encoder.media import MediaInfo, caption_of, guess_modality, open_media
+from omni_encoder.media_remote import RemoteDecoder
 
-from .catalogue import UNSETTLED, ContentKey, FileStamp
+from .entries import UNSETTLED, ContentKey, FileStamp
+from .exchange import (
+    Changed,
+    Contents,
+    Event,
+    Exchange,
+    Failed,
+    Held,
+    Job,
+    Known,
+    Piece,
+    Stopped,
+)
+from .journal import Journal, Slot
 from .scan import stamp_of
+from .types import IngestOptions
 
 HASH_BYTES = 16
 CHUNK_BYTES = 2**20
@@ -28,239 +39,47 @@ CHUNK_BYTES = 2**20
 SETTLING_NS = 2_000_000_000
 """A file changed less than this before it is read may change again and keep its time stamp."""
 
-EVENT_BYTES = 1024
-"""What an event without media is taken to weigh, so that these are bounded too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A file to be read."""
-
-    path: bytes
-    stamp: FileStamp
-    attempt: int = 0
-
-    @property
-    def name(self) -> str:
-        """The path as Python's strings have it."""
-        return os.fsdecode(self.path)
-
-    def again(self) -> "Job":
-        """The same job once more."""
-        return replace(self, attempt=self.attempt + 1)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Piece:
-    """One part of a new content, in order; `last` says that the file was read whole."""
-
-    job: Job
-    key: ContentKey
-    info: MediaInfo
-    item: MediaItem
-    last: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The file's content is in the collection already."""
-
-    job: Job
-    key: ContentKey
-    caption: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Another file with the same content is being read; this one has to wait for it."""
-
-    job: Job
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The file can't be indexed; pieces that came before are void.
-
-    `content` is empty if the file could not even be read.
-    """
-
-    job: Job
-    content: str
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """The file was written to while it was read; pieces that came before are void."""
-
-    job: Job
-    content: str
-
-
-Event = Piece | Known | Held | Failed | Changed
-
-
-class Stopped(Exception):  # noqa: N818 - it isn't an error
-    """The one who encodes has stopped; nobody waits for more."""
-
-
-class Exchange:
-    """Where jobs wait for a reader, and events for the one who encodes."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit = limit_bytes
-        self._condition = threading.Condition()
-        self._jobs: deque[Job] = deque()
-        self._events: deque[tuple[Event, int]] = deque()
-        self._unread = 0  # jobs that will bring more events
-        self._in_flight = 0  # bytes put and not yet released
-        self._waiting: list[int] = []  # bytes that blocked readers want to put
-        self._stopped = False
-
-    def submit(self, job: Job) -> None:
-        """Add a job."""
-        with self._condition:
-            self._jobs.append(job)
-            self._unread += 1
-            self._condition.notify_all()
-
-    def take(self) -> Job:
-        """The next job, as soon as there is one.
-
-        Raises:
-            Stopped: There won't be any more.
-        """
-        with self._condition:
-            while not self._jobs and not self._stopped:
-                self._condition.wait()
-            if self._stopped:
-                raise Stopped
-            return self._jobs.popleft()
-
-    def finish(self) -> None:
-        """A reader has put all events of its job."""
-        with self._condition:
-            self._unread -= 1
-            self._condition.notify_all()
-
-    def put(self, event: Event) -> None:
-        """Add an event, as soon as there is room for it.
-
-        Raises:
-            Stopped: Nobody waits for it any more.
-        """
-        size = weight(event)
-        with self._condition:
-            self._waiting.append(size)
-            self._condition.notify_all()
-            while not self._fits(size) and not self._stopped:
-                self._condition.wait()
-            self._waiting.remove(size)
-            if self._stopped:
-                raise Stopped
-            self._in_flight += size
-            self._events.append((event, size))
-            self._condition.notify_all()
-
-    def get(self) -> Event | None:
-        """The next event, which keeps its room until it is released.
-
-        Returns:
-            None when none will come before room is made: all readers are done, or wait for room.
-        """
-        with self._condition:
-            while not self._events:
-                stuck = self._waiting and not any(map(self._fits, self._waiting))
-                if self._unread == 0 or stuck:
-                    return None
-                self._condition.wait()
-            event, _ = self._events.popleft()
-            return event
-
-    def release(self, event: Event) -> None:
-        """Make room: the event has been dealt with."""
-        with self._condition:
-            self._in_flight -= weight(event)
-            self._condition.notify_all()
-
-    def stop(self) -> None:
-        """Send the readers home."""
-        with self._condition:
-            self._stopped = True
-            self._condition.notify_all()
-
-    def _fits(self, size: int) -> bool:
-        # Whatever is larger than the limit goes alone.
-        return not self._in_flight or self._in_flight + size <= self._limit
-
-
-def weight(event: Event) -> int:
-    """About how many bytes an event occupies."""
-    if isinstance(event, Piece):
-        content = event.item.content
-        return EVENT_BYTES + (content.nbytes if isinstance(content, np.ndarray) else len(content))
-    return EVENT_BYTES
-
-
-class Contents:
-    """Which contents are in the collection, and which are being read; for all threads."""
-
-    def __init__(self, known: set[ContentKey]) -> None:
-        self._known = known
-        self._readers: dict[str, bytes] = {}
-        self._lock = threading.Lock()
-
-    def has(self, key: ContentKey) -> bool:
-        """Whether all parts of a content are there."""
-        with self._lock:
-            return key in self._known
-
-    def claim(self, key: ContentKey, path: bytes) -> bool | None:
-        """Begin to read a content for a path.
-
-        Returns:
-            None if it is there already, False if another path is being read for it, or True.
-        """
-        with self._lock:
-            if key in self._known:
-                return None
-            return self._readers.setdefault(key.content, path) == path
-
-    def is_claimed(self, content: str) -> bool:
-        """Whether some path is being read for a content."""
-        with self._lock:
-            return content in self._readers
-
-    def release(self, content: str, path: bytes, complete: ContentKey | None = None) -> None:
-        """End the reading of a content for a path; all its parts are there now if `complete`."""
-        with self._lock:
-            if complete:
-                self._known.add(complete)
-            if self._readers.get(content) == path:
-                del self._readers[content]
-
 
 class Reader:
-    """Turns jobs into events; every thread runs one `run`."""
+    """Turns jobs into events, on a thread of its own."""
 
     def __init__(self, exchange: Exchange, contents: Contents, spec: EncoderSpec) -> None:
         self._exchange = exchange
         self._contents = contents
         self._spec = spec
+        self._remote: RemoteDecoder | None = None
+        self._slot: Slot | None = None
 
-    def run(self) -> None:
-        """Read files until the exchange stops."""
-        try:
+    def run(self, journal: Journal, number: int, *, options: IngestOptions) -> None:
+        """Read files until the exchange stops.
+
+        Args:
+            journal: Where to write down what is being decoded in this process.
+            number: Of this reader among all.
+            options: `isolate` says whether to decode in a child process.
+        """
+        with ExitStack() as stack:
+            if options.isolate:
+                self._remote = RemoteDecoder(
+                    file_seconds=options.file_seconds, file_bytes=options.file_bytes
+                )
+                stack.enter_context(closing(self._remote))
+            else:
+                self._slot = stack.enter_context(journal.slot(number))
+            stack.enter_context(suppress(Stopped))
             while True:
                 job = self._exchange.take()
                 with closing(self.read(job)) as events:
                     for event in events:
                         self._exchange.put(event)
+                if self._slot is not None:
+                    self._slot.enter(b"")
                 self._exchange.finish()
-        except Stopped:
-            return
+
+    def kill(self) -> None:
+        """End the child process, if there is one, whatever it is doing; from any thread."""
+        if self._remote is not None:
+            self._remote.kill()
 
     def read(self, job: Job) -> Generator[Event, None, None]:
         """Read one file. The last event is one that settles the job."""
@@ -293,7 +112,7 @@ class Reader:
             yield Failed(job, content, "decoder", message)
 
     def _decode(self, job: Job, path: Path, key: ContentKey, stamp: FileStamp) -> Iterator[Event]:
-        info, items = open_media(path, self._spec.layout)
+        info, items = self._open(job, path)
         actual = ContentKey(key.content, info.modality)
         if self._contents.has(actual):  # an animated GIF, say, which its name says is an image
             yield Known(job, actual, info.caption)
@@ -315,6 +134,16 @@ class Reader:
         else:
             yield Piece(job, actual, info, before, last=True)
 
+    def _open(self, job: Job, path: Path) -> tuple[MediaInfo, Iterator[MediaItem]]:
+        if self._remote is not None:
+            try:
+                return self._remote.open(path, self._spec.layout)
+            except ChildProcessError:  # too many processes, say: then it has to be done here
+                self._remote = None
+        if self._slot is not None:
+            self._slot.enter(job.path)
+        return open_media(path, self._spec.layout)
+
 
 def hash_file(path: Path) -> str:
     """The digest of a file's bytes that names its content: 32 hexadecimal digits."""
@@ -327,4 +156,4 @@ def hash_file(path: Path) -> str:
 
 def _settled(stamp: FileStamp, now_ns: int) -> FileStamp:
     youngest = max(stamp.mtime_ns, stamp.sidecar_mtime_ns)
-    return replace(stamp, inode=UNSETTLED) if abs(now_ns - youngest) < SETTLING_NS else stamp
+    return stamp._replace(inode=UNSETTLED) if abs(now_ns - youngest) < SETTLING_NS else stamp

@@ -4,6 +4,7 @@ This is the only module that imports lancedb and pyarrow. That takes over a seco
 do without it imports this module late.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,56 +16,31 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Float16, Float32, Float64, Int8, Int64
+from jaxtyping import Float16, Float64, Int8, Int64
 from lancedb.table import Table
 
-from omni_encoder import CollectionError, EncoderSpec, Modality, Span
+from omni_encoder import CollectionError, EncoderSpec, Modality, QueryError
 
 from .catalogue import ContentKey, ContentRow
 from .manifest import LANCE_NAME, has_table, table_name
-from .rows import Facts, ItemRow
+from .rows import ItemRow, Items
+from .types import Version
+from .where import FACTS
 
 FRAGMENTS = 20
 """Past so many fragments reading gets slower; then they are merged."""
 
-OLD_VERSIONS = timedelta(hours=1)
-"""How long a reader may go on with a version that has been merged away."""
+KEPT_FOR = timedelta(days=7)
+"""How long earlier versions stay: for readers that still use one, and to go back to."""
 
 MODALITIES = tuple(Modality)
 
+_TAG = "run-"
+_MINUTE_S = 60
 _KEYS_PER_FILTER = 500
 _BATCH_ROWS = 8192
-_FACTS = [
-    *("_rowid", "id", "content", "modality", "part", "start_s", "end_s", "mime"),
-    *("title", "caption", "text", "width", "height", "duration"),
-]
-
-
-class Loaded:
-    """One version of a table in memory, ordered by row number.
-
-    `modalities` are positions in `MODALITIES`.
-    """
-
-    def __init__(self, version: int, table: pa.Table, dim: int) -> None:
-        self.version = version
-        rows = table["_rowid"].to_numpy().astype(np.int64)
-        if np.any(rows[1:] < rows[:-1]):  # rows that were written anew come last
-            order = np.argsort(rows)
-            table, rows = table.take(order), rows[order]
-        self.rows: Int64[np.ndarray, " items"] = rows
-        self.modalities: Int8[np.ndarray, " items"] = _modalities(table)
-        self.vectors: Float16[np.ndarray, "items dim"] = _to_vectors(table, dim)
-        # In one piece: taking a few rows from hundreds of pieces takes longer than the search.
-        self._facts = table.drop_columns(["vector"]).combine_chunks()
-
-    def facts(self, positions: Int64[np.ndarray, " chosen"]) -> list[Facts]:
-        """What is known of the items at some positions."""
-        return _to_facts(self._facts.take(positions))
-
-    def columns(self, *names: str) -> Iterator[tuple[object, ...]]:
-        """Some facts of all items, item by item."""
-        return _rows(self._facts, *names)
+_UPDATED = "_row_last_updated_at_version"
+_ITEM_COLUMNS = ["_rowid", _UPDATED, *FACTS, "vector"]
 
 
 class VectorTable:
@@ -73,6 +49,7 @@ class VectorTable:
     def __init__(self, table: Table, spec: EncoderSpec, path: Path) -> None:
         self._table = table
         self._path = path
+        self._spec = spec
         self._schema = _schema(spec)
         self._dim = spec.dim
 
@@ -205,31 +182,128 @@ class VectorTable:
                     totals[modality] = totals.get(modality, 0) + total
         return {modality: (counts[modality], totals[modality]) for modality in sorted(counts)}
 
-    def load(self) -> Loaded:
-        """Read everything into memory."""
-        version = self.version  # first: rows that come in between are only read again
+    def pinned(self) -> "VectorTable":
+        """The table as it is now, whatever is written to it meanwhile."""
         with _readable(self._path):
-            query = self._table.search().with_row_id(with_row_id=True).select([*_FACTS, "vector"])
-            return Loaded(version, query.to_arrow(), self._dim)
+            table = lancedb.connect(self._path).open_table(self._table.name)
+            table.checkout(self.version)
+        return VectorTable(table, self._spec, self._path)
 
-    def find(self, content_prefix: str) -> list[Facts]:
-        """What is known of the items whose content begins with some hexadecimal digits."""
+    def version_digest(self) -> str:
+        """What tells the current version from another one of the same number."""
+        return self._digests()[self.version]
+
+    def has_version(self, version: int, digest: str) -> bool:
+        """Whether a version is one of this table's, and is still kept."""
+        return self._digests().get(version) == digest
+
+    def row_stamps(self) -> tuple[Int64[np.ndarray, " items"], Int64[np.ndarray, " items"]]:
+        """The numbers of all rows, ascending, and the versions of their last change."""
         with _readable(self._path):
-            query = self._table.search().with_row_id(with_row_id=True).select(_FACTS)
-            return _to_facts(query.where(f"content LIKE '{content_prefix}%'").to_arrow())
+            query = self._table.search().with_row_id(with_row_id=True)
+            found = query.select(["_rowid", _UPDATED]).to_arrow()
+        rows = found["_rowid"].to_numpy().astype(np.int64)
+        order = np.argsort(rows, kind="stable")
+        return rows[order], found[_UPDATED].to_numpy().astype(np.int64)[order]
 
-    def vector(self, id: str) -> Float32[np.ndarray, " dim"]:
-        """The vector of an item that exists."""
+    def modalities(self) -> list[Modality]:
+        """The modalities of which there are items."""
         with _readable(self._path):
-            query = self._table.search().select(["vector"]).where(f"id = '{id}'")
-            return _to_vectors(query.to_arrow(), self._dim)[0].astype(np.float32)
+            return [kind for kind in MODALITIES if self._table.count_rows(f"modality = '{kind}'")]
 
-    def compact(self) -> None:
-        """Merge fragments if there are many, and drop versions that nobody reads any more."""
+    def items(self, modality: Modality) -> Items:
+        """All items of one modality, by ascending row number."""
+        with _readable(self._path):
+            query = self._table.search().with_row_id(with_row_id=True).select(_ITEM_COLUMNS)
+            return self._to_items(query.where(f"modality = '{modality}'").to_arrow())
+
+    def items_at(self, rows: Int64[np.ndarray, " rows"]) -> dict[Modality, Items]:
+        """The items of some rows, by modality; ascending row numbers within each."""
+        with _readable(self._path):
+            numbers = cast("list[int]", rows.tolist())
+            found = self._table.take_row_ids(numbers).select(_ITEM_COLUMNS).to_arrow()
+        kinds = _modalities(found)
+        return {
+            modality: self._to_items(found.take(np.flatnonzero(kinds == number)))
+            for number, modality in enumerate(MODALITIES)
+            if np.any(kinds == number)
+        }
+
+    def some_vectors(self, modality: Modality, count: int) -> Float16[np.ndarray, "some dim"]:
+        """The vectors of some items of a modality, those that are read fastest."""
+        with _readable(self._path):
+            query = self._table.search().select(["vector"]).where(f"modality = '{modality}'")
+            return _to_vectors(query.limit(count).to_arrow(), self._dim)
+
+    def compact(self, *, most: int = FRAGMENTS) -> None:
+        """Merge fragments if there are more than `most`, and drop versions that are too old."""
         # It is a dict, whatever its annotation says.
         stats = cast("dict[str, dict[str, int]]", self._table.stats())
-        if stats["fragment_stats"]["num_fragments"] > FRAGMENTS:
-            self._table.optimize(cleanup_older_than=OLD_VERSIONS)
+        if stats["fragment_stats"]["num_fragments"] <= most:
+            return
+        tags, oldest = self._table.tags, time.time() - KEPT_FOR.total_seconds()
+        made = {int(one["version"]): one["timestamp"] for one in self._table.list_versions()}
+        for name, version in self._tags().items():
+            # Lance refuses to clean up as long as a tag is on what it would drop.
+            if version not in made or made[version].timestamp() < oldest + _MINUTE_S:
+                tags.delete(name)
+        self._table.optimize(cleanup_older_than=KEPT_FOR)
+
+    def keep_version(self) -> None:
+        """Mark the current version as the end of a run, for `history`."""
+        name = f"{_TAG}{self.version}"
+        if name not in self._tags():
+            self._table.tags.create(name, self.version)
+
+    def history(self) -> list[Version]:
+        """The versions that are kept, newest first."""
+        with _readable(self._path):
+            kept = set(self._tags().values())
+            listed = self._table.list_versions()
+        return [
+            Version(
+                number=int(one["version"]),
+                made=one["timestamp"].timestamp(),
+                items=int(one["metadata"]["total_rows"]),
+                current=int(one["version"]) == self.version,
+            )
+            for one in sorted(listed, key=lambda one: -int(one["version"]))
+            if int(one["version"]) in kept | {self.version}
+        ]
+
+    def restore(self, version: int) -> None:
+        """Make the rows of an earlier version the current ones.
+
+        Raises:
+            QueryError: It isn't one of those that are kept.
+        """
+        kept = [one.number for one in self.history()]
+        if version not in kept:
+            raise QueryError(
+                f"there is no version {version} to go back to",
+                hint=f"omnidex history lists them: {', '.join(map(str, kept))}",
+            )
+        self._table.restore(version)
+
+    def _tags(self) -> dict[str, int]:
+        """The versions at which runs have ended, by their tags."""
+        names = [name for name in self._table.tags.list() if name.startswith(_TAG)]
+        return {name: int(name.removeprefix(_TAG)) for name in names}
+
+    def _digests(self) -> dict[int, str]:
+        with _readable(self._path):
+            listed = self._table.list_versions()
+        return {int(one["version"]): f"{one['timestamp']} {one['metadata']}" for one in listed}
+
+    def _to_items(self, found: pa.Table) -> Items:
+        order = np.argsort(found["_rowid"].to_numpy(), kind="stable")
+        found = found.take(order)
+        return Items(
+            rows=found["_rowid"].to_numpy().astype(np.int64),
+            updated=found[_UPDATED].to_numpy().astype(np.int64),
+            vectors=_to_vectors(found, self._dim),
+            facts=list(_rows(found, *FACTS)),
+        )
 
     def _batches(self, columns: list[str]) -> Iterator[pa.Table]:
         """Some columns of all items, as tables of bounded size."""
@@ -298,27 +372,6 @@ def _to_vectors(table: pa.Table, dim: int) -> Float16[np.ndarray, "items dim"]:
     chunks = table["vector"].chunks
     flat = [np.asarray(pc.list_flatten(chunk)) for chunk in chunks]
     return np.concatenate([np.zeros(0, np.float16), *flat]).reshape(-1, dim)
-
-
-def _to_facts(table: pa.Table) -> list[Facts]:
-    return [
-        Facts(
-            row=cast("int", row),
-            id=str(id),
-            key=ContentKey(str(content), Modality(str(modality))),
-            part=cast("int", part),
-            span=None if start is None else Span(cast("float", start), cast("float", end)),
-            mime=str(mime),
-            title=cast("str | None", title),
-            caption=cast("str | None", caption),
-            text=cast("str | None", text),
-            width=cast("int | None", width),
-            height=cast("int | None", height),
-            duration=cast("float | None", duration),
-        )
-        for row, id, content, modality, part, start, end, mime, *rest in _rows(table, *_FACTS)
-        for title, caption, text, width, height, duration in [rest]
-    ]
 
 
 def _clean(text: str | None) -> str | None:

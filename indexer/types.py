@@ -10,7 +10,12 @@ from jaxtyping import Float32, Int64
 
 from omni_encoder import Modality, Span
 
+from .selection import Selection
+
 SHORT_HEX = 10
+
+FORGET_FREELY = 20
+"""Up to so many files are forgotten at once, whatever their share is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,106 @@ class Nearest:
 
     rows: Int64[np.ndarray, " hits"]
     scores: Float32[np.ndarray, " hits"]
+
+
+class Merge(StrEnum):
+    """How hits of several modalities come into one order.
+
+    COSINE compares the scores as they are. STANDARD compares by how many standard deviations they
+    stand out among the scores of their own modality. RANK takes the best of each modality in turn.
+    """
+
+    COSINE = "cosine"
+    STANDARD = "standard"
+    RANK = "rank"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchMode:
+    """How to search.
+
+    Attributes:
+        exact: Whether every item is compared. Otherwise large collections are searched by their
+            codes, which find nearly all of the nearest (see `omnidex status`) much faster. Scores
+            are exact either way.
+        merge: How modalities come into one order.
+        device: `cuda` lets torch compare every item on a GPU, `auto` does so if there is one; only
+            for exact searches. Without a GPU one line is logged and the CPU does it.
+    """
+
+    exact: bool = False
+    merge: Merge = Merge.COSINE
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"device must be auto, cpu or cuda, got {self.device!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """How the items of one modality are searched.
+
+    Attributes:
+        modality: What they are.
+        items: How many there are.
+        tail: How many of them came after the large segment was written; they are always compared.
+        deleted: How many items of the large segment are gone.
+        coded: Whether codes find the candidates; otherwise every item is compared.
+        target: The recall that was asked for; None without codes.
+        recall_within: Share of the true 10 nearest that were found, for items as queries.
+        recall_across: The same for items of other modalities as queries.
+        candidates: How many candidates the codes give when 10 hits are wanted.
+        bytes: Size of its files.
+    """
+
+    modality: Modality
+    items: int
+    tail: int
+    deleted: int
+    coded: bool
+    target: float | None
+    recall_within: float | None
+    recall_across: float | None
+    candidates: int | None
+    bytes: int
+
+    @property
+    def coverage(self) -> float:
+        """Share of the items that the large segment holds."""
+        return 1 - self.tail / self.items if self.items else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CacheReport:
+    """The state of a collection's cache.
+
+    Attributes:
+        current: Whether it is as new as the table; if not, the next search brings it up to date.
+        partitions: One for each modality of which there are items.
+        engine: The release of FAISS that wrote it.
+    """
+
+    current: bool
+    partitions: tuple[Partition, ...] = ()
+    engine: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A state that a collection can be brought back to.
+
+    Attributes:
+        number: What `restore` takes.
+        made: When, in seconds since 1970.
+        items: How many items it has.
+        current: Whether it is the newest.
+    """
+
+    number: int
+    made: float
+    items: int
+    current: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +244,16 @@ class IngestOptions:
         commit_rows: A commit follows at the latest when so many rows wait,
         commit_seconds: or when so many seconds have passed since the last one.
         retry_failed: Read files again that failed before and have not changed since.
-        prune: Forget the files of a root that exists but holds no media at all, and of a folder
-            that exists but is empty. Without it these are taken for drives that are not mounted.
+        prune: Forget the files of a root that exists but holds no media at all, of a folder
+            that exists but is empty, and more than `forget_share` of a root's files. Without it
+            these are taken for drives that are not mounted.
+        forget_share: The largest share of the files known under a root that is forgotten at once,
+            if it is more than `FORGET_FREELY` files.
+        selection: Which files and folders are taken.
+        isolate: Whether files are decoded in processes of their own, which may crash or hang;
+            None leaves that to how much there is to do.
+        file_seconds: How long decoding one part of a file may take, in a process of its own.
+        file_bytes: How much memory a process that decodes may use.
     """
 
     batch_items: int = 16
@@ -150,14 +263,25 @@ class IngestOptions:
     commit_seconds: float = 5.0
     retry_failed: bool = False
     prune: bool = False
+    forget_share: float = 0.3
+    selection: Selection = field(default_factory=Selection)
+    isolate: bool | None = None
+    file_seconds: float = 120.0
+    file_bytes: int = 4 * 2**30
 
     def __post_init__(self) -> None:
-        for name in ("batch_items", "decode_threads", "in_flight_bytes", "commit_rows"):
+        for name in (
+            *("batch_items", "decode_threads", "in_flight_bytes", "commit_rows", "file_bytes"),
+        ):
             value: int = getattr(self, name)
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if self.commit_seconds < 0:
             raise ValueError(f"commit_seconds must not be negative, got {self.commit_seconds}")
+        if not self.file_seconds > 0:
+            raise ValueError(f"file_seconds must be positive, got {self.file_seconds}")
+        if not 0 <= self.forget_share <= 1:
+            raise ValueError(f"forget_share must be in 0..1, got {self.forget_share}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +306,7 @@ class IngestReport:
         items: Rows added.
         items_removed: Rows deleted, because no path holds their content any more.
         ignored: How many files there were of each suffix that is not media.
+        passed: How many files and folders were passed over, by reason; see `selection.Passed`.
         problems: Why files failed in this run.
         seconds: Wall time.
     """
@@ -199,6 +324,7 @@ class IngestReport:
     items: int = 0
     items_removed: int = 0
     ignored: Mapping[str, int] = field(default_factory=dict[str, int])
+    passed: Mapping[str, int] = field(default_factory=dict[str, int])
     problems: tuple[Problem, ...] = ()
     seconds: float = 0.0
 

@@ -1,18 +1,19 @@
 """Filters: an SQL expression over what is known of an item, evaluated before the search.
 
-The expression runs in an SQLite database of its own, in memory, that holds one table and lets an
-expression do nothing but read it. An item with several paths is chosen if one of them fits.
+An expression is first checked against an empty table, in an SQLite database of its own that lets
+it do nothing but read that table. An item with several paths is chosen if one of them fits.
 """
 
+import os
 import sqlite3
-import weakref
-from collections.abc import Iterable
-from typing import cast
-
-import numpy as np
-from jaxtyping import Int64
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 
 from omni_encoder import QueryError
+
+from .scan import absolute
 
 FACTS = {
     "id": "TEXT",
@@ -40,114 +41,136 @@ FUNCTIONS = frozenset(
     ]
 )
 
-_POSITIONS_AT_ONCE = 5000
 _ALLOWED = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION)
 
 
-class Filter:
-    """The items of one version of a collection, ready to be filtered."""
+@dataclass(frozen=True, slots=True)
+class FileFilter:
+    """Which files an item may come from; what is left empty doesn't matter.
 
-    def __init__(
-        self,
-        facts: Iterable[tuple[object, ...]],
-        locations: Iterable[tuple[str, str, bytes, int, int]],
-    ) -> None:
-        """Take in all items.
+    Attributes:
+        folders: It lies in one of these folders, or below, or is one of these files.
+        types: It is of one of these types: a suffix such as `jpg`, or a media type such as
+            `image/png` or `image/*`.
+        after: It was changed then or later, in seconds since 1970.
+        before: It was changed earlier than that.
+    """
 
-        Args:
-            facts: The `FACTS` of every item, in order.
-            locations: Content, modality, path, size and mtime_ns of every file.
-        """
-        # Whichever thread finds it unused closes it.
-        self._connection = sqlite3.connect(
-            ":memory:", isolation_level=None, check_same_thread=False
-        )
-        weakref.finalize(self, self._connection.close)
-        run = self._connection.execute
-        run("BEGIN")  # else every row is a transaction of its own
-        run(f"CREATE TABLE facts (position INTEGER, {_declare(FACTS)})")
-        run(f"CREATE TABLE files (content TEXT, modality TEXT, {_declare(LOCATION)})")
-        holes = ", ".join("?" * len(FACTS))
-        self._connection.executemany(
-            f"INSERT INTO facts VALUES (?, {holes})",  # noqa: S608 - question marks only
-            ((position, *values) for position, values in enumerate(facts)),
-        )
-        # A path that isn't valid UTF-8 can still be text to SQLite, which LIKE wants.
-        self._connection.executemany(
-            "INSERT INTO files VALUES (?, ?, CAST(? AS TEXT), ?, ? / 1e9)", locations
-        )
-        run(
-            "CREATE TABLE items AS SELECT facts.*, path, bytes, mtime"
-            " FROM facts LEFT JOIN files USING (content, modality)"
-        )
-        run("DROP TABLE facts")
-        run("DROP TABLE files")
-        run("COMMIT")
+    folders: tuple[Path, ...] = ()
+    types: tuple[str, ...] = ()
+    after: float | None = None
+    before: float | None = None
 
-    def positions(self, where: str) -> Int64[np.ndarray, " chosen"]:
-        """Which items an expression holds for, ascending.
+    def expression(self) -> str | None:
+        """The filter in SQL; None if everything passes."""
+        terms: list[str] = []
+        if self.folders:
+            terms.append(_any(_below(os.fspath(absolute(folder))) for folder in self.folders))
+        if self.types:
+            terms.append(_any(map(_of_type, self.types)))
+        if self.after is not None:
+            terms.append(f"mtime >= {self.after!r}")
+        if self.before is not None:
+            terms.append(f"mtime < {self.before!r}")
+        return " AND ".join(terms) or None
+
+
+def combined(where: str | None, files: FileFilter) -> str | None:
+    """An expression for what passes both filters; None if everything does.
+
+    Raises:
+        QueryError: `where` is not a valid expression over `COLUMNS`.
+    """
+    expression = files.expression()
+    if where is None or expression is None:
+        return where if expression is None else expression
+    Condition(where)  # alone first: the message should show what was written, and no more
+    return f"({where}\n) AND {expression}"
+
+
+class Condition:
+    """An expression that has been checked: it reads nothing but `COLUMNS`.
+
+    Attributes:
+        where: The expression.
+        about_paths: Whether it is about what the catalogue knows, such as `path`.
+    """
+
+    def __init__(self, where: str) -> None:
+        """Check an expression.
 
         Raises:
             QueryError: It isn't a valid expression over `COLUMNS`.
         """
-        found, _ = self._select("position", where)
-        return np.unique(np.array(found, dtype=np.int64))
-
-    def paths(
-        self, where: str, positions: Int64[np.ndarray, " chosen"]
-    ) -> dict[int, set[bytes]] | None:
-        """For which paths of some items an expression holds; None if it isn't about paths.
-
-        Raises:
-            QueryError: It isn't a valid expression over `COLUMNS`.
-        """
-        if self._select("1", where, limit=0)[1].isdisjoint(LOCATION):
-            return None
-        paths: dict[int, set[bytes]] = {}
-        for start in range(0, len(positions), _POSITIONS_AT_ONCE):
-            few = positions[start : start + _POSITIONS_AT_ONCE].tolist()
-            listed = f"position IN ({', '.join(map(str, few))})"
-            found, _ = self._select("position, CAST(path AS BLOB)", where, among=listed)
-            for position, path in cast("list[tuple[int, bytes | None]]", found):
-                if path is not None:
-                    paths.setdefault(position, set()).add(path)
-        return paths
-
-    def _select(
-        self, what: str, where: str, *, among: str = "1", limit: int = -1
-    ) -> tuple[list[tuple[object, ...]], set[str]]:
-        """What is found where an expression holds, and which columns were read for that."""
-        selects = 0
-        read: set[str] = set()
-
-        def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-            nonlocal selects
-            selects += action == sqlite3.SQLITE_SELECT
-            allowed = action in _ALLOWED and selects <= 1
-            if action == sqlite3.SQLITE_READ:
-                allowed = first == "items" and second in (*COLUMNS, "position")
-                read.add(second or "")
-            if action == sqlite3.SQLITE_FUNCTION:
-                allowed = (second or "").lower() in FUNCTIONS
-            return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
-
-        self._connection.set_authorizer(authorize)
-        try:
+        self.where = where
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+            empty.execute(f"CREATE TABLE items (position INTEGER, {declare(FACTS | LOCATION)})")
+            read = _columns_read(empty)
             # The line break ends a comment that the expression may have.
-            found = self._connection.execute(
-                f"SELECT {what} FROM items WHERE {among} AND ({where}\n)"  # noqa: S608 - see above
-                f" LIMIT {limit}"
-            ).fetchall()
+            self.run(empty, f"SELECT 1 FROM items WHERE ({where}\n)")  # noqa: S608 - authorized
+        self.about_paths = not read.isdisjoint(LOCATION)
+
+    def run(self, connection: sqlite3.Connection, sql: str) -> list[tuple[object, ...]]:
+        """What a statement finds that contains the expression.
+
+        Raises:
+            QueryError: It can't be run.
+        """
+        try:
+            return connection.execute(sql).fetchall()
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
             raise QueryError(
-                f"the filter {where!r} can't be used: {error}",
+                f"the filter {self.where!r} can't be used: {error}",
                 hint="write it in SQL, such as modality = 'video' AND duration < 30,"
                 f" with the columns {', '.join(COLUMNS)}",
             ) from error
-        finally:
-            self._connection.set_authorizer(None)
-        return found, read
 
 
-def _declare(columns: dict[str, str]) -> str:
+def _any(terms: Iterable[str]) -> str:
+    return f"({' OR '.join(terms)})"
+
+
+def _below(path: str) -> str:
+    """What holds for a path and for everything below it."""
+    folder = path.rstrip(os.sep) + os.sep
+    beyond = folder[:-1] + chr(ord(folder[-1]) + 1)
+    exactly, first, last = map(_quoted, (path, folder, beyond))
+    return f"path = {exactly} OR (path >= {first} AND path < {last})"
+
+
+def _of_type(name: str) -> str:
+    if "/" in name:
+        return f"mime GLOB {_quoted(name.lower())}"
+    suffix = name.lower().removeprefix(".")
+    escaped = suffix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"path LIKE {_quoted(f'%.{escaped}')} ESCAPE '\\'"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def declare(columns: Mapping[str, str]) -> str:
+    """The columns of a table, as `CREATE TABLE` wants them."""
     return ", ".join(f"{name} {kind}" for name, kind in columns.items())
+
+
+def _columns_read(connection: sqlite3.Connection) -> set[str]:
+    """Let a connection do nothing but read `items` from now on; holds which columns it read."""
+    selects = 0
+    read: set[str] = set()
+
+    def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+        nonlocal selects
+        selects += action == sqlite3.SQLITE_SELECT
+        allowed = action in _ALLOWED and selects <= 1
+        if action == sqlite3.SQLITE_READ:
+            # Nothing is read of the columns where an expression has none.
+            allowed = first == "items" and second in ("", *COLUMNS)
+            read.add(second or "")
+        if action == sqlite3.SQLITE_FUNCTION:
+            allowed = (second or "").lower() in FUNCTIONS
+        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+    connection.set_authorizer(authorize)
+    return read

@@ -5,13 +5,20 @@ before the first change and clean after the last; a writer that finds it unclean
 what is there. So a process may be killed at any moment, and nothing is lost or entered twice.
 """
 
+import errno
+import os
+import re
+import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omni_encoder import CollectionError, QueryError
+
 from .catalogue import Catalogue, ContentKey, ContentRow, FileRow
-from .manifest import Manifest, write_manifest
+from .manifest import Manifest, has_table, write_manifest
 
 if TYPE_CHECKING:
     from .rows import ItemRow
@@ -37,14 +44,20 @@ class Writer:
         self._appended: set[ContentKey] = set()  # contents of which a part is in, but not the last
         self._last_commit = time.monotonic()
 
+    @property
+    def changed(self) -> bool:
+        """Whether the table was opened to be changed."""
+        return self._dirty
+
     def recover(self) -> None:
         """After a writer that didn't finish: keep whole contents and delete the others."""
         # Not marked again: that would make a catalogue that was lost look like one that was not.
         self._dirty = True
-        table = self._begin()
-        complete, broken = table.inventory()
-        table.delete(broken)
-        self.catalogue.recover(complete)
+        with writing_to(self._directory):
+            table = self._begin()
+            complete, broken = table.inventory()
+            table.delete(broken)
+            self.catalogue.recover(complete)
 
     def add(self, rows: Sequence["ItemRow"]) -> None:
         """Add parts of contents, each content's in order."""
@@ -57,6 +70,10 @@ class Writer:
         if content:
             self._contents.append(content)
 
+    def enter_content(self, content: ContentRow) -> None:
+        """Enter a content that no file is known of, whose parts have just been added."""
+        self._contents.append(content)
+
     def set_caption(self, key: ContentKey, caption: str | None) -> None:
         """Give another caption to a content that is there."""
         self._captions[key] = caption
@@ -67,7 +84,8 @@ class Writer:
         self.items -= len(self._rows) - len(kept)
         self._rows = kept
         if key in self._appended:
-            self.items -= self._begin().delete([key])
+            with writing_to(self._directory):
+                self.items -= self._begin().delete([key])
             self._appended.discard(key)
 
     def waiting(self) -> tuple[int, float]:
@@ -81,23 +99,56 @@ class Writer:
         captions, self._captions = self._captions, {}
         files, self._files = self._files, []
         contents, self._contents = self._contents, []
-        if rows:
-            self._begin().append(rows)
-            self._appended |= {row.key for row in rows}
-            self._appended -= {row.key for row in rows if row.last}
-        if captions:
-            self.captions += self._begin().set_captions(captions)
-        if files or contents:
-            self.catalogue.record(files, contents)
+        with writing_to(self._directory):
+            if rows:
+                self._begin().append(rows)
+                self._appended |= {row.key for row in rows}
+                self._appended -= {row.key for row in rows if row.last}
+            if captions:
+                self.captions += self._begin().set_captions(captions)
+            if files or contents:
+                self.catalogue.record(files, contents)
         self._last_commit = time.monotonic()
 
     def sweep(self) -> None:
         """Delete the items of contents that no path holds any more."""
         if self.catalogue.has_suspects():
             orphans = self.catalogue.orphans()
-            if orphans:
-                self.items_removed += self._begin().delete(orphans)
-            self.catalogue.acquit(orphans)
+            with writing_to(self._directory):
+                if orphans:
+                    self.items_removed += self._begin().delete(orphans)
+                self.catalogue.acquit(orphans)
+
+    def forget(self, paths: Sequence[bytes]) -> None:
+        """Drop paths from the catalogue."""
+        with writing_to(self._directory):
+            self.catalogue.forget(paths)
+
+    def set_passed(self, roots: Sequence[bytes], passed: Mapping[bytes, str]) -> None:
+        """Enter what was passed over under some roots."""
+        with writing_to(self._directory):
+            self.catalogue.set_passed(roots, passed)
+
+    def compact(self) -> None:
+        """Merge the table's pieces however few they are, and drop what nobody can go back to."""
+        if self._has_table():
+            self._begin().compact(most=0)
+
+    def restore(self, version: int) -> None:
+        """Bring back the rows of an earlier version, and let the catalogue follow.
+
+        Raises:
+            QueryError: There is no such version.
+        """
+        if not self._has_table():
+            raise QueryError("nothing has been written to the collection yet")
+        table = self._begin()
+        table.restore(version)
+        complete, broken = table.inventory()
+        table.delete(broken)
+        self.catalogue.recover(complete)
+        # Items whose files are unknown are what was asked for, not orphans of a lost file.
+        self.catalogue.acquit([])
 
     def finish(self, *, interrupted: bool = False) -> None:
         """Commit, tidy up, and declare the collection clean, unless the work was interrupted."""
@@ -105,11 +156,18 @@ class Writer:
         for key in sorted(self._appended):
             self.discard(key)
         if self._dirty:
-            table = self._begin()
-            table.compact()
-            write_manifest(self._directory, self._manifest.with_means(table.sums()))
-            # An interruption can come between any two steps, so the next writer looks for itself.
-            self.catalogue.mark(clean=not interrupted)
+            with writing_to(self._directory):
+                table = self._begin()
+                table.compact()
+                if not interrupted:
+                    table.keep_version()
+                write_manifest(self._directory, self._manifest.with_means(table.sums()))
+                # An interruption can come between any two steps, so the next writer looks for
+                # itself.
+                self.catalogue.mark(clean=not interrupted)
+
+    def _has_table(self) -> bool:
+        return has_table(self._directory, self._manifest.spec)
 
     def _begin(self) -> "VectorTable":
         """The table, about to be changed."""
@@ -122,3 +180,38 @@ class Writer:
             spec = self._manifest.spec
             self._opened = VectorTable.open(self._directory, spec, create=True)
         return self._opened
+
+
+@contextmanager
+def writing_to(directory: Path) -> Generator[None, None, None]:
+    """Whatever stores say when they can't write, whose kind of error depends on the store.
+
+    Raises:
+        CollectionError: They can't; what was committed before is safe.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, sqlite3.Error) as error:
+        said = _system_message(error)
+        if said is None:
+            raise
+        hint = "what was finished is kept; put this right, and the same command goes on from there"
+        if said == os.strerror(errno.ENOSPC):
+            hint = "free some space, and the same command goes on; what was finished is kept"
+        message = f"can't write to the collection in {directory}: {said}"
+        raise CollectionError(message, hint=hint) from error
+
+
+def _system_message(error: Exception) -> str | None:
+    """What the system said, or a store in its words; None for a fault that isn't the disk's."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
+    text = str(error)
+    if isinstance(error, sqlite3.OperationalError) and "full" in text:
+        return os.strerror(errno.ENOSPC)
+    found = re.search(r"os error (\d+)", text)
+    if found:
+        return os.strerror(int(found[1]))
+    # Lance reports everything that the system refuses as one of these.
+    about_files = isinstance(error, OSError | sqlite3.OperationalError) or "LanceError(IO)" in text
+    return " ".join(text.split())[:300] if about_files else None

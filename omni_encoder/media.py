@@ -26,17 +26,20 @@ __all__ = [
     "guess_modality",
     "is_sidecar",
     "open_media",
+    "sidecar_names",
     "sidecar_of",
 ]
+
+_RAW = "dng cr2 cr3 nef nrw arw srf sr2 raf orf rw2 pef srw 3fr erf kdc mrw"
 
 SUFFIXES: Mapping[str, Modality] = MappingProxyType(
     {
         f".{suffix}": modality
         for modality, suffixes in (
-            (Modality.TEXT, "txt md markdown html htm xhtml jsonl"),
+            (Modality.TEXT, "txt md markdown html htm xhtml jsonl pdf epub docx"),
             (
                 Modality.IMAGE,
-                "jpg jpeg jpe jfif png webp gif bmp dib tif tiff heic heif hif avif svg",
+                f"jpg jpeg jpe jfif png webp gif bmp dib tif tiff heic heif hif avif svg {_RAW}",
             ),
             (Modality.AUDIO, "wav flac ogg oga opus mp3 m4a m4b aac mka"),
             (Modality.VIDEO, "mp4 m4v mov qt webm mkv avi 3gp 3g2 ogv apng"),
@@ -45,6 +48,7 @@ SUFFIXES: Mapping[str, Modality] = MappingProxyType(
     }
 )
 
+_DOCUMENTS = frozenset({"pdf", "archive"})
 _CAPTION_BYTES = 16_384
 
 
@@ -77,11 +81,17 @@ def sidecar_of(path: Path) -> Path | None:
     """
     if guess_modality(path) in (None, Modality.TEXT):
         return None
-    for host in (path, path.with_suffix("")):
-        for suffix in _SIDECAR_SUFFIXES:
-            if _is_file(f"{host}{suffix}"):
-                return Path(f"{host}{suffix}")
+    for name in sidecar_names(path.name):
+        candidate = f"{path.parent}{os.sep}{name}"
+        if _is_file(candidate):
+            return Path(candidate)
     return None
+
+
+def sidecar_names(name: str) -> tuple[str, ...]:
+    """What the caption file of a media file of this name may be called; the first one counts."""
+    stem = os.path.splitext(name)[0]  # noqa: PTH122 - a tenth of the time of a Path
+    return tuple(f"{host}{suffix}" for host in (name, stem) for suffix in _SIDECAR_SUFFIXES)
 
 
 def is_sidecar(path: Path, *, siblings: Collection[str] | None = None) -> bool:
@@ -145,9 +155,21 @@ def open_media(
                 from .media_vector import open_svg
 
                 return open_svg(file, source, layout)
+            if kind.decoder == "raw":
+                from .media_raw import open_raw
+
+                return open_raw(file, source, layout)
             from .media_images import open_image
 
             return open_image(file, source, layout)
+    if kind.decoder == "pdf":
+        from .media_pdf import open_pdf
+
+        return open_pdf(source, layout)
+    if kind.decoder == "archive":
+        from .media_document import open_archive
+
+        return open_archive(source, layout)
     if kind.modality is Modality.TEXT:
         from .media_text import open_text
 
@@ -187,7 +209,10 @@ def _kind_of(head: bytes, path: Path) -> tuple[Kind, bool]:
             message = f"{path.name} is of no format that is known here"
             raise MediaError(message, reason=Reason.UNSUPPORTED)
         return kind_by_suffix(suffix), promised is Modality.TEXT
-    if kind.modality is not Modality.TEXT:
+    is_raw = promised is Modality.IMAGE and kind_by_suffix(suffix).decoder == "raw"
+    if is_raw and kind.modality is not Modality.TEXT:
+        return kind_by_suffix(suffix), True  # most are TIFF files by their first bytes
+    if kind.modality is not Modality.TEXT or kind.decoder in _DOCUMENTS:
         return kind, True
     if promised in (None, Modality.TEXT):
         return (kind if promised is None else kind_by_suffix(suffix)), True

@@ -34,6 +34,8 @@ class Reason(StrEnum):
     NOT_TEXT = "not_text"
     TOO_LARGE = "too_large"
     TIMED_OUT = "timed_out"
+    CRASHED = "crashed"
+    LOCKED = "locked"
     NO_AUDIO = "no_audio"
     NO_VIDEO = "no_video"
     UNREADABLE = "unreadable"
@@ -49,7 +51,9 @@ REASONS: Mapping[str, str] = MappingProxyType(
         Reason.UNSUPPORTED: "the file is of a format or codec that can't be decoded here",
         Reason.NOT_TEXT: "the file is called a text, and holds binary data",
         Reason.TOO_LARGE: "decoding the file would take more memory than is allowed",
-        Reason.TIMED_OUT: "drawing the file took longer than is allowed",
+        Reason.TIMED_OUT: "decoding or drawing the file took longer than is allowed",
+        Reason.CRASHED: "the file made its decoder crash; it is left alone until it changes",
+        Reason.LOCKED: "the document is locked by a password",
         Reason.NO_AUDIO: "the file has no sound track",
         Reason.NO_VIDEO: "the file has no picture track",
         Reason.UNREADABLE: "the file can't be opened or read, say for lack of permission",

@@ -20,6 +20,7 @@ _KINDS = {
         Kind(Modality.IMAGE, "heif", "image/heic"),
         Kind(Modality.IMAGE, "avif", "image/avif"),
         Kind(Modality.IMAGE, "svg", "image/svg+xml"),
+        Kind(Modality.IMAGE, "raw", "image/x-dcraw"),
         Kind(Modality.AUDIO, "wav", "audio/wav"),
         Kind(Modality.AUDIO, "flac", "audio/flac"),
         Kind(Modality.AUDIO, "mp3", "audio/mpeg"),
@@ -32,6 +33,8 @@ _KINDS = {
         Kind(Modality.TEXT, "markdown", "text/markdown"),
         Kind(Modality.TEXT, "html", "text/html"),
         Kind(Modality.TEXT, "jsonl", "application/jsonl"),
+        Kind(Modality.TEXT, "pdf", "application/pdf"),
+        Kind(Modality.TEXT, "archive", "application/epub+zip"),
     )
 }
 _BY_SUFFIX = {
@@ -46,6 +49,7 @@ _BY_SUFFIX = {
         "heif": "heic heif hif",
         "avif": "avif",
         "svg": "svg",
+        "raw": "dng cr2 cr3 nef nrw arw srf sr2 raf orf rw2 pef srw 3fr erf kdc mrw",
         "wav": "wav",
         "flac": "flac",
         "mp3": "mp3",
@@ -58,6 +62,8 @@ _BY_SUFFIX = {
         "markdown": "md markdown",
         "html": "html htm xhtml",
         "jsonl": "jsonl",
+        "pdf": "pdf",
+        "archive": "epub docx",
     }.items()
     for suffix in suffixes.split()
 }
@@ -147,6 +153,8 @@ def _binary_decoder(head: bytes) -> str | None:
         return "matroska"
     if head.startswith(b"OggS"):
         return "ogg"
+    if b"%PDF-" in head[:1024] or head.startswith(b"PK\x03\x04"):
+        return "archive" if head.startswith(b"PK") else "pdf"
     if head[4:8] == b"ftyp":
         return _brand_decoder(head)
     if head[4:8] in _QUICKTIME_BOXES | _SEGMENT_BOXES:

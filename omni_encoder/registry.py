@@ -13,6 +13,16 @@ def shipped_checkpoint() -> Path:
     return Path(__file__).parent / "weights" / "nano.safetensors"
 
 
+def shipped_tokens() -> Path:
+    """The tokenizers of the shipped checkpoint; they may be absent in a partial install."""
+    return Path(__file__).parent / "weights" / "nano-tokens.safetensors"
+
+
+def shipped_flow() -> Path:
+    """The generating half of the shipped checkpoint; it may be absent in a partial install."""
+    return Path(__file__).parent / "weights" / "nano-flow.safetensors"
+
+
 def load_encoder(name: str = DEFAULT_ENCODER, *, threads: int | None = None) -> Encoder:
     """Load an encoder by name. This imports torch.
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from .errors import OmniError
 
+STAGES = ("tokens", "flow")  # sections of stages of their own, which read them themselves
+
 
 class TrainingError(OmniError):
     """A training run can't start or go on as configured."""
@@ -122,6 +124,8 @@ def read_config(path: Path) -> TrainConfig:
         raise TrainingError(
             f"can't read the training config {path}: {error}", hint="see docs/training.md"
         ) from error
+    for stage in STAGES:
+        values.pop(stage, None)
     names = {field.name for field in fields(TrainConfig)}
     unknown = sorted(values.keys() - names)
     if unknown:

@@ -30,6 +30,7 @@ from .metrics import (
     join,
     ndcg_at_k,
     rank,
+    rank_places,
     recall_at_k,
     reciprocal_rank,
     success_at_k,
@@ -181,7 +182,7 @@ def bootstrap_interval(
 def rank_vectors(
     queries: Float32[np.ndarray, "queries dim"],
     candidates: Float32[np.ndarray, "candidates dim"],
-    relevant: Bool[np.ndarray, "queries candidates"],
+    relevant: Bool[np.ndarray, "queries candidates"] | Sequence[Int64[np.ndarray, " relevant"]],
     *,
     own: Int64[np.ndarray, " queries"] | None = None,
     block: int = 256,
@@ -192,7 +193,7 @@ def rank_vectors(
         queries: Unit rows.
         candidates: Unit rows. Scores are rounded to multiples of `SCORE_STEP`, so that equal
             vectors tie whatever the order of summation was.
-        relevant: As in `rank`.
+        relevant: As in `rank`, or the columns of each query's relevant candidates.
         own: As in `rank`.
         block: How many queries are scored at once.
 
@@ -204,11 +205,25 @@ def rank_vectors(
     parts: list[Ranking] = []
     for start in range(0, len(queries), block):
         rows = slice(start, start + block)
-        scores: Float32[np.ndarray, "block candidates"] = queries[rows] @ candidates.T
-        scores /= SCORE_STEP  # a power of two: exact
-        np.rint(scores, out=scores)
-        parts.append(rank(scores, relevant[rows], own=None if own is None else own[rows]))
+        scores = rounded_scores(queries[rows], candidates)
+        left_out = None if own is None else own[rows]
+        if isinstance(relevant, np.ndarray):
+            parts.append(rank(scores, relevant[rows], own=left_out))
+        else:
+            parts.append(rank_places(scores, relevant[rows], own=left_out))
     return join(parts)
+
+
+def rounded_scores(
+    queries: Float32[np.ndarray, "queries dim"], candidates: Float32[np.ndarray, "candidates dim"]
+) -> Float32[np.ndarray, "queries candidates"]:
+    """Inner products as whole multiples of `SCORE_STEP`: what `rank_vectors` ranks by."""
+    # The step is a power of two, so dividing the few queries is as exact as dividing the scores.
+    scores: Float32[np.ndarray, "queries candidates"] = (
+        queries / np.float32(SCORE_STEP)
+    ) @ candidates.T
+    np.rint(scores, out=scores)
+    return scores
 
 
 def centre(vectors: Float32[np.ndarray, "items dim"]) -> Float32[np.ndarray, "items dim"]:

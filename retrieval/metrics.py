@@ -104,17 +104,33 @@ def rank(
     """
     if scores.shape != relevant.shape:
         raise ValueError(f"scores are {scores.shape} but relevant is {relevant.shape}")
+    return rank_places(scores, [np.flatnonzero(row) for row in relevant], own=own)
+
+
+def rank_places(
+    scores: Float[np.ndarray, "queries candidates"],
+    places: Sequence[Int64[np.ndarray, " relevant"]],
+    *,
+    own: Int64[np.ndarray, " queries"] | None = None,
+) -> Ranking:
+    """As `rank`, with the columns of each query's relevant candidates in place of a matrix.
+
+    Raises:
+        ValueError: The lengths differ, a score is not finite or a query has nothing relevant.
+    """
     queries, width = scores.shape
     left_out = np.full(queries, -1, dtype=np.int64) if own is None else own
-    if len(left_out) != queries:
-        raise ValueError(f"own must name one candidate for each of {queries} queries")
-    blocks = [_blocks(scores[i], relevant[i], own=int(left_out[i])) for i in range(queries)]
-    above, tied, hits = (
-        np.concatenate([block[axis] for block in blocks] or [np.zeros(0, np.int64)])
-        for axis in range(3)
-    )
-    sizes = np.array([block.shape[1] for block in blocks], dtype=np.int64)
-    query = np.repeat(np.arange(queries, dtype=np.int64), sizes)
+    if len(left_out) != queries or len(places) != queries:
+        raise ValueError(f"own and places must name candidates for each of {queries} queries")
+    # The least and the greatest pass NaN on, and need no second array.
+    if scores.size and not np.isfinite([scores.min(), scores.max()]).all():
+        raise ValueError("scores must be finite")
+    blocks: tuple[list[int], list[int], list[int]] = ([], [], [])
+    sizes = [
+        _add_blocks(scores[i], places[i], own=int(left_out[i]), to=blocks) for i in range(queries)
+    ]
+    above, tied, hits = (np.array(column, dtype=np.int64) for column in blocks)
+    query = np.repeat(np.arange(queries, dtype=np.int64), np.array(sizes, dtype=np.int64))
     counts = np.bincount(query, weights=hits, minlength=queries).astype(np.int64)
     if not counts.all():
         raise ValueError(f"{np.sum(counts == 0)} of {queries} queries have nothing relevant")
@@ -128,29 +144,63 @@ def rank(
     )
 
 
-def _blocks(
+def _add_blocks(
     scores: Float[np.ndarray, " candidates"],
-    relevant: Bool[np.ndarray, " candidates"],
+    places: Int64[np.ndarray, " relevant"],
     *,
     own: int,
-) -> Int64[np.ndarray, "3 blocks"]:
-    """Rows above, tied and hits of one query's blocks, best score first."""
-    if not np.isfinite(scores).all():
-        raise ValueError("scores must be finite")
-    places = np.flatnonzero(relevant)
-    values, hits = np.unique(scores[places[places != own]], return_counts=True)
+    to: tuple[list[int], list[int], list[int]],
+) -> int:
+    """Add above, tied and hits of one query's blocks, best score first; return their number."""
+    if own >= 0:
+        places = places[places != own]
+    values, hits = scores[places], np.ones(1, dtype=np.int64)
+    if len(values) != 1:  # with one, sorting is most of the time
+        values, hits = np.unique(values, return_counts=True)
+        values, hits = values[::-1], hits[::-1]
     if len(values) <= _COMPARED_SCORES:
-        above = np.array([np.count_nonzero(scores > value) for value in values], dtype=np.int64)
-        tied = np.array([np.count_nonzero(scores == value) for value in values], dtype=np.int64)
+        above = [int(np.count_nonzero(scores > value)) for value in values]
+        reached = [int(np.count_nonzero(scores >= value)) for value in values]
     else:
         ordered = np.sort(scores)
-        right = np.searchsorted(ordered, values, side="right")
-        above = len(scores) - right
-        tied = right - np.searchsorted(ordered, values, side="left")
+        above = [len(scores) - int(n) for n in np.searchsorted(ordered, values, side="right")]
+        reached = [len(scores) - int(n) for n in np.searchsorted(ordered, values, side="left")]
     if own >= 0:
-        above = above - (scores[own] > values)
-        tied = tied - (scores[own] == values)
-    return np.stack([above, tied, hits]).astype(np.int64)[:, ::-1]
+        above = [n - int(scores[own] > value) for n, value in zip(above, values, strict=True)]
+        reached = [n - int(scores[own] >= value) for n, value in zip(reached, values, strict=True)]
+    to[0].extend(above)
+    to[1].extend(upto - over for upto, over in zip(reached, above, strict=True))
+    to[2].extend(map(int, hits[: len(values)]))
+    return len(values)
+
+
+def rank_found(
+    found: Sequence[Int64[np.ndarray, " hits"]],
+    places: Sequence[Int64[np.ndarray, " relevant"]],
+    *,
+    candidates: int,
+) -> Ranking:
+    """The ranking that lists of hits make, as a search engine returns them: best first, cut off.
+
+    Relevant candidates that were not found stand among all the others that weren't, as one block of
+    equals; `ties="worst"` puts them last.
+
+    Args:
+        found: For each query the candidates it found, none twice.
+        places: For each query its relevant candidates.
+        candidates: How many candidates there are.
+
+    Raises:
+        ValueError: The lengths differ, or a query has nothing relevant or a hit twice.
+    """
+    rows: list[Ranking] = []
+    for hits, relevant in zip(found, places, strict=True):
+        if len(np.unique(hits)) != len(hits):
+            raise ValueError("a query has a hit twice")
+        scores = np.zeros(candidates)
+        scores[hits] = np.arange(len(hits), 0, -1)
+        rows.append(rank_places(scores[None], [relevant]))
+    return join(rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

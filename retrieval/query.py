@@ -1,10 +1,10 @@
 """What is asked of a collection, and what comes back."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from indexer import Record
+from indexer import FileFilter, Record, SearchMode
 from omni_encoder import Modality, QueryError
 
 
@@ -61,6 +61,8 @@ class Query:
         where: A filter over what is known of the items, applied before the search.
         all_parts: Whether a file may be found several times, by different parts; otherwise it
             comes once, with its best part. The lines of a JSONL file count as files.
+        files: A filter over the files that items come from.
+        mode: Whether nothing may be missed, and how modalities come into one order.
     """
 
     terms: tuple[Term, ...]
@@ -68,6 +70,8 @@ class Query:
     k: int = 10
     where: str | None = None
     all_parts: bool = False
+    files: FileFilter = field(default_factory=FileFilter)
+    mode: SearchMode = field(default_factory=SearchMode)
 
     def __post_init__(self) -> None:
         if not self.terms:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from indexer import Collection, Record
+from indexer.where import combined
 from omni_encoder import Encoder, Modality, QueryError, load_encoder
 
 from .embed import embed_file, embed_texts
@@ -132,11 +133,12 @@ class Retriever:
         More rows are fetched until enough are left, or there are no more.
         """
         rows_wanted = query.k * _ROWS_PER_HIT
+        where = combined(query.where, query.files)
         while True:
             nearest = self._collection.nearest(
-                vector, k=rows_wanted, modalities=query.modalities, where=query.where
+                vector, k=rows_wanted, modalities=query.modalities, where=where, mode=query.mode
             )
-            records = self._collection.records(nearest.rows, where=query.where)
+            records = self._collection.records(nearest.rows, where=where)
             found: list[tuple[float, Record]] = []
             seen = set(excluded)
             for score, record in zip(nearest.scores.tolist(), records, strict=True):

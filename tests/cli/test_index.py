@@ -204,3 +204,60 @@ def test_what_is_not_in_the_collection_cannot_be_removed(indexed: Path, omnidex:
 
         assert ended.code == 2
         assert target in ended.err
+
+
+def test_a_dry_run_prints_what_would_happen_and_makes_no_collection(
+    media: Path, tmp_path: Path, omnidex: Run
+) -> None:
+    plain = omnidex("index", media, "--dry-run", "-E", "*.wav")
+    as_json = json.loads(omnidex("index", media, "-n", "--json").out)
+
+    lines = [line.split("\t") for line in plain.out.splitlines()]
+    assert [(action, Path(path).name, why) for action, path, why in lines] == [
+        *(("encode", name, "new") for name in ("blue.jpg", "broken.png", "note.txt", "red.png")),
+        ("pass", "program.py", "not_media"),
+        ("pass", "tone.wav", "excluded"),
+    ]
+    assert plain.err == "Nothing was changed: 4 to encode, 2 to pass, 0 unchanged.\n"
+    assert as_json["counts"] == {"encode": 5, "pass": 1}
+    assert not (tmp_path / "collection").exists()
+
+
+def test_what_was_passed_over_is_listed(indexed: Path, omnidex: Run) -> None:
+    plain = omnidex("status", "--passed-over")
+    as_json = json.loads(omnidex("status", "--passed-over", "--json").out)
+
+    reason, path = plain.out.rstrip("\n").split("\t")
+    assert (reason, Path(path).name) == ("not_media", "program.py")
+    assert as_json["passed"] == [{"path": str(indexed / "program.py"), "reason": "not_media"}]
+
+
+def test_a_home_or_a_drive_is_indexed_only_when_it_is_meant(
+    media: Path, monkeypatch: pytest.MonkeyPatch, omnidex: Run
+) -> None:
+    monkeypatch.setenv("HOME", str(media))
+
+    for root in (media, media.parent, "/"):
+        ended = omnidex("index", root, "-n")
+        assert ended.code == 2
+        assert "--yes" in ended.err
+    assert omnidex("index", media, "--yes").code == 0
+    assert omnidex("index", media / "red.png").code == 0
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 2)])
+def test_on_a_terminal_a_home_is_asked_for(
+    answer: str, code: int, media: Path, monkeypatch: pytest.MonkeyPatch, omnidex: Run
+) -> None:
+    monkeypatch.setenv("HOME", str(media))
+    monkeypatch.setattr("omnidex_cli.render.may_ask", lambda: True)
+    monkeypatch.setattr("sys.stdin.readline", lambda: answer, raising=False)
+
+    assert omnidex("index", media).code == code
+
+
+def test_a_pattern_that_is_none_is_one_error(media: Path, omnidex: Run) -> None:
+    ended = omnidex("index", media, "-E", "!")
+
+    assert ended.code == 2
+    assert "gitignore" in ended.err

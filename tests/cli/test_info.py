@@ -203,9 +203,9 @@ def test_train_hands_over_its_configuration_and_prints_the_checkpoint(
         progress("joint", 1, 2, {"loss": 0.5})
         return tmp_path / "nano.safetensors"
 
-    module = ModuleType("omni_encoder.train")
+    module = ModuleType("omni_encoder.train_stages")
     module.train = train
-    monkeypatch.setitem(sys.modules, "omni_encoder.train", module)
+    monkeypatch.setitem(sys.modules, "omni_encoder.train_stages", module)
     config = tmp_path / "run.toml"
     config.touch()
 

@@ -39,6 +39,12 @@ def test_json_is_one_document_with_the_query_and_every_field_of_a_hit(
         "k": 2,
         "where": None,
         "all_parts": False,
+        "in": [],
+        "types": [],
+        "after": None,
+        "before": None,
+        "exact": False,
+        "merge": "cosine",
     }
     assert [hit["rank"] for hit in document["hits"]] == [1, 2]
     assert all(set(hit) == HIT_KEYS for hit in document["hits"])

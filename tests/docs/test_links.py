@@ -19,9 +19,9 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
 
 def test_make_targets_that_documents_name_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     pages = [page.read_text(encoding="utf-8") for page in PAGES]
-    named = {name for page in pages for name in re.findall(r"(?:^ *|`)make ([a-z]+)", page, re.M)}
+    named = {name for page in pages for name in re.findall(r"(?:^ *|`)make ([a-z-]+)", page, re.M)}
 
     assert named
     assert named <= targets

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from indexer import Collection, IngestOptions, Phase, Progress, ingest
+from indexer.table import VectorTable
 from omni_encoder import (
     Modality,
     QueryError,
@@ -334,8 +335,7 @@ def test_many_small_commits_are_merged(
 ) -> None:
     options = IngestOptions(batch_items=1, commit_rows=1)
     ingest([media], collection, encoder, options=options)
-    table = collection._table
-    assert table is not None
+    table = VectorTable.open(collection.directory, encoder.spec)
     assert table._table.stats()["fragment_stats"]["num_fragments"] == 1
     assert len(items_of(collection)) == encoder.encoded
 

@@ -11,6 +11,7 @@ import pytest
 
 from indexer import Collection, IngestOptions, ingest
 from indexer.catalogue import CATALOGUE_NAME
+from indexer.maintenance import verify
 from omni_encoder import (
     CollectionError,
     EncoderError,
@@ -339,6 +340,7 @@ def test_lost_vectors_are_a_clear_error_and_can_be_made_again(
         else:
             path.unlink()
     collection.close()
+    shutil.rmtree(collection.directory / "cache")  # which would go on answering
 
     with pytest.raises(CollectionError, match="the vectors") as caught:
         collection.nearest(np.ones(DIM, np.float32), k=1)
@@ -372,6 +374,11 @@ def test_damaged_vectors_are_a_clear_error(
     collection.close()
 
     with Collection.open(collection.directory) as reader:
+        assert reader.get(known).id == known  # the cache goes on answering, and doctor tells
+        with pytest.raises(CollectionError, match="the vectors"):
+            verify(reader)
+        reader.close()
+        shutil.rmtree(collection.directory / "cache")
         for ask in (
             lambda: reader.nearest(np.ones(DIM, np.float32), k=1),
             lambda: reader.get(known),

@@ -63,10 +63,10 @@ def items_of(collection: Collection) -> dict[str, Item]:
 
     Each id must be there once.
     """
-    view = collection._view()
-    if view is None:
-        return {}
-    records = collection.records(view.loaded.rows)
+    anything = np.ones(collection.spec.dim, np.float32)
+    found = collection.nearest(anything, k=1_000_000)
+    records = collection.records(np.sort(found.rows))
+    vectors = [collection.vector_of(record.id) for record in records]
     ids = [record.id for record in records]
     assert len(set(ids)) == len(ids)
     return {
@@ -75,7 +75,7 @@ def items_of(collection: Collection) -> dict[str, Item]:
             tuple(path.name for path in record.paths),
             record.caption,
         )
-        for record, vector in zip(records, view.loaded.vectors, strict=True)
+        for record, vector in zip(records, vectors, strict=True)
     }
 
 

@@ -10,6 +10,7 @@ from indexer import Collection, Nearest, Record
 from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
 from indexer.manifest import REFERENCE_WEIGHT
 from indexer.rows import ItemRow
+from indexer.table import VectorTable
 from omni_encoder import CollectionError, EncoderMismatchError, Modality, QueryError, Span
 from omni_encoder.media import MediaInfo
 from tests.toy import DIM, ToyEncoder
@@ -298,9 +299,7 @@ def test_row_numbers_stay_when_others_are_deleted_and_merged(tmp_path: Path) -> 
         fill(collection, rows_of(3, 80))
         ids = {record.id: row for row, record in enumerate(collection.records(np.arange(80)))}
         collection.remove([Path("/media/image")])
-        table = collection._table
-        assert table is not None
-        table._table.optimize()
+        VectorTable.open(collection.directory, SPEC)._table.optimize()
         found = collection.nearest(np.ones(DIM, np.float32), k=100)
         assert len(found.rows) == 60
         for row, record in zip(found.rows, collection.records(found.rows), strict=True):

@@ -7,7 +7,7 @@ import pytest
 from blake3 import blake3
 
 from indexer.catalogue import ContentKey, FileStamp
-from indexer.reading import (
+from indexer.exchange import (
     EVENT_BYTES,
     Contents,
     Exchange,
@@ -16,10 +16,9 @@ from indexer.reading import (
     Job,
     Known,
     Piece,
-    Reader,
     Stopped,
-    hash_file,
 )
+from indexer.reading import Reader, hash_file
 from indexer.scan import stamp_of
 from omni_encoder import MediaItem, Modality
 from omni_encoder.media import MediaInfo

@@ -2,8 +2,10 @@ import sqlite3
 
 import pytest
 
-from indexer.where import COLUMNS, FACTS, Filter
-from omni_encoder import QueryError
+from indexer.catalogue import Catalogue, ContentKey, FileRow, FileStamp
+from indexer.facts import FactsFile, write_facts
+from indexer.where import COLUMNS, FACTS, Condition
+from omni_encoder import Modality, QueryError
 
 VIDEO, IMAGE, TEXT = "aa" * 16, "bb" * 16, "cc" * 16
 
@@ -14,21 +16,27 @@ def facts(content: str, modality: str, **known: object) -> tuple[object, ...]:
 
 
 @pytest.fixture(scope="module")
-def items() -> Filter:
-    return Filter(
+def items(tmp_path_factory: pytest.TempPathFactory) -> FactsFile:
+    directory = tmp_path_factory.mktemp("items")
+    catalogue = Catalogue.open_to_write(directory)
+    stamps = [
+        (b"/media/holiday/beach.mp4", FileStamp(1000, 86_400 * 10**9, 1), VIDEO, Modality.VIDEO),
+        (b"/media/sound.mp4", FileStamp(1000, 86_400 * 10**9, 2), VIDEO, Modality.AUDIO),
+        (b"/media/holiday/caf\xe9.jpg", FileStamp(50, 0, 3), IMAGE, Modality.IMAGE),
+        (b"/media/copy.jpg", FileStamp(50, 0, 4), IMAGE, Modality.IMAGE),
+    ]
+    catalogue.record([FileRow(p, s, ContentKey(content, m)) for p, s, content, m in stamps], [])
+    catalogue.close()
+    write_facts(
         [
             facts(VIDEO, "video", duration=12.5, start_s=0.0, end_s=10.0),
             facts(VIDEO, "video", duration=12.5, start_s=10.0, end_s=12.5, part=1),
             facts(IMAGE, "image", width=640, height=480, caption="a dog"),
             facts(TEXT, "text", text="It's a (strange) text"),
         ],
-        [
-            (VIDEO, "video", b"/media/holiday/beach.mp4", 1000, 86_400 * 10**9),
-            (VIDEO, "audio", b"/media/sound.mp4", 1000, 86_400 * 10**9),
-            (IMAGE, "image", b"/media/holiday/caf\xe9.jpg", 50, 0),
-            (IMAGE, "image", b"/media/copy.jpg", 50, 0),
-        ],
+        directory / "facts",
     )
+    return FactsFile(directory / "facts", directory)
 
 
 @pytest.mark.parametrize(
@@ -50,9 +58,9 @@ def items() -> Filter:
     ],
 )
 def test_expressions_choose_items_each_once(
-    items: Filter, where: str, positions: list[int]
+    items: FactsFile, where: str, positions: list[int]
 ) -> None:
-    assert items.positions(where).tolist() == positions
+    assert items.positions(Condition(where)).tolist() == positions
 
 
 @pytest.mark.parametrize(
@@ -76,11 +84,13 @@ def test_expressions_choose_items_each_once(
         "(" * 2000 + "1" + ")" * 2000,
     ],
 )
-def test_anything_but_an_expression_over_the_columns_is_refused(items: Filter, where: str) -> None:
+def test_anything_but_an_expression_over_the_columns_is_refused(
+    items: FactsFile, where: str
+) -> None:
     with pytest.raises(QueryError) as caught:
-        items.positions(where)
+        Condition(where)
     assert all(column in caught.value.hint for column in COLUMNS)
-    assert items.positions("1").tolist() == [0, 1, 2, 3]
+    assert items.positions(Condition("1")).tolist() == [0, 1, 2, 3]
 
 
 def test_sqlite_has_the_functions_that_are_allowed() -> None:

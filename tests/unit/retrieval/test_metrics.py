@@ -1,4 +1,6 @@
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
 
 import ir_measures
@@ -16,6 +18,8 @@ from retrieval.metrics import (
     join,
     ndcg_at_k,
     rank,
+    rank_found,
+    rank_places,
     recall_at_k,
     reciprocal_rank,
     success_at_k,
@@ -234,3 +238,86 @@ def test_a_metric_at_zero_is_a_value_error() -> None:
     for metric in (success_at_k, recall_at_k, ndcg_at_k, chance_success_at_k):
         with pytest.raises(ValueError, match="k must be at least 1"):
             metric(ranking, k=0)
+
+
+def worst_case_oracle(scores: np.ndarray, relevant: np.ndarray) -> dict[str, np.ndarray]:
+    """trec_eval's figures; it breaks ties by descending id, so ids put the irrelevant first."""
+    names = [[f"{'a' if hit else 'b'}{i:03d}" for i, hit in enumerate(row)] for row in relevant]
+    qrels, run = {}, {}
+    for q, (ids, row, hits) in enumerate(zip(names, scores, relevant, strict=True)):
+        qrels[f"{q:05d}"] = {ids[c]: 1 for c in np.flatnonzero(hits)}
+        run[f"{q:05d}"] = {ids[c]: float(score) for c, score in enumerate(row)}
+    measures = {ir_measures.parse_measure(name): name for name in METRICS}
+    values: dict[str, dict[str, float]] = {name: {} for name in METRICS}
+    for metric in ir_measures.iter_calc(list(measures), qrels, run):
+        values[measures[metric.measure]][metric.query_id] = metric.value
+    return {name: np.array([by[q] for q in sorted(by)]) for name, by in values.items()}
+
+
+@pytest.mark.parametrize("cases", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_random_and_tied_cases_get_the_figures_of_ir_measures(cases: int) -> None:
+    for seed in range(cases):
+        generator = np.random.default_rng(seed)
+        candidates = int(generator.integers(1, 120))
+        levels = int(generator.choice([1, 2, 5, 50, 10**6]))
+        scores = generator.integers(levels, size=(3, candidates)).astype(np.float32)
+        relevant = generator.random((3, candidates)) < generator.choice([0.02, 0.2, 0.7])
+        relevant[:, generator.integers(candidates)] = True
+
+        ranking = rank(scores, relevant)
+
+        for name, theirs in worst_case_oracle(scores, relevant).items():
+            ours = METRICS[name](ranking, "worst")
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12, err_msg=f"{name} {seed}")
+
+
+def test_columns_of_the_relevant_rank_as_a_matrix_of_them_does() -> None:
+    generator = np.random.default_rng(4)
+    scores = generator.integers(9, size=(30, 50)).astype(np.float32)
+    relevant = generator.random((30, 50)) < 0.5  # more than are compared one by one
+    own = generator.integers(-1, 50, size=30)
+
+    matrix = rank(scores, relevant, own=own)
+
+    columns = rank_places(scores, [np.flatnonzero(row) for row in relevant], own=own)
+    for field in ("candidates", "relevant", "query", "above", "tied", "hits"):
+        np.testing.assert_array_equal(getattr(matrix, field), getattr(columns, field))
+
+
+def test_a_list_of_hits_ranks_as_scores_that_put_the_rest_last() -> None:
+    found = [np.array([4, 2]), np.array([0, 1, 2]), np.array([], dtype=int)]
+    places = [np.array([2, 3]), np.array([4]), np.array([0])]
+
+    ranking = rank_found(found, places, candidates=6)
+
+    np.testing.assert_array_equal(first_rank(ranking), [2, 6, 6])
+    np.testing.assert_array_equal(recall_at_k(ranking, k=2), [0.5, 0, 0])
+    assert first_rank(ranking, ties="mean")[2] == 3.5
+    with pytest.raises(ValueError, match="twice"):
+        rank_found([np.array([1, 1])], [np.array([1])], candidates=2)
+
+
+@pytest.mark.slow
+def test_five_thousand_by_twenty_five_thousand_takes_seconds_and_little_memory() -> None:
+    # CPU time: wall time would measure what else the machine does. Two cores halve it at best.
+    script = """
+import resource, time
+import numpy as np
+from retrieval.evaluate import rank_vectors, summarise
+
+generator = np.random.default_rng(0)
+images = generator.standard_normal((5000, 128), dtype=np.float32)
+images /= np.linalg.norm(images, axis=1, keepdims=True)
+texts = np.repeat(images, 5, axis=0) + generator.standard_normal((25000, 128), dtype=np.float32)
+texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+start = time.process_time()
+summarise(rank_vectors(images, texts, list(np.arange(25000).reshape(5000, 5))))
+print(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    cpu_s, peak_bytes = map(float, done.stdout.split())
+
+    assert cpu_s < 6.0
+    assert peak_bytes < 2e9

@@ -1,0 +1,389 @@
+"""How fast and how well a collection is searched, against exact search and other engines.
+
+Question: what do codes with exact re-scoring cost and find, within a modality, across modalities,
+and under filters? Vectors are a mixture with a gap between two modalities, as CLIP-like encoders
+have it (seed 0), or rows of a collection. All engines hold the same centred vectors and are asked
+the same queries turn about in one process on one thread, after a warm-up. Read the ratios of CPU
+time: wall time and milliseconds depend on the machine and its load. Recall@10 is the share of the
+true 10 nearest that came back.
+"""
+
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import pairwise
+from math import log
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol, cast
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from indexer.baselines import ENGINES
+from indexer.build import Recipe, write_segment
+from indexer.cache_files import Entry
+from indexer.exact import centre_rows
+from indexer.planner import Search, nearest
+from indexer.rows import Items
+from indexer.segment import Segment
+from omni_encoder import Modality, OmniError
+
+from .timing import machine, spread
+
+SCHEMA = 1
+K = 10
+TOPICS = 2000
+BASELINES = ("numpy", "faiss_flat")
+OTHERS = ("faiss_hnsw", "usearch", "hnswlib", "lance_ivf_rq")
+FILTERS = (0.01, 0.1, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnBenchmark:
+    """What to measure.
+
+    Attributes:
+        rows: How many images are searched, each number in turn.
+        dim: How long a vector is.
+        queries: How many queries of each kind.
+        others: Whether graph indexes and LanceDB are measured too; building them takes long.
+        target: The recall that codes are tuned to.
+        progress: Called with what is being done.
+    """
+
+    rows: tuple[int, ...] = (10_000, 100_000)
+    dim: int = 512
+    queries: int = 100
+    others: bool = False
+    target: float = 0.99
+    progress: Callable[[str], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        if not self.rows or min(self.rows) < 1000:
+            raise ValueError(f"rows must be numbers of at least 1000, got {self.rows}")
+        if self.queries < 1:
+            raise ValueError(f"queries must be at least 1, got {self.queries}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixture:
+    """Centred unit vectors of images, queries of their kind, and queries that are texts.
+
+    Attributes:
+        images: As the encoder would make them, not centred, in half precision.
+        mean: Their mean.
+        within: Centred images that are not among `images`.
+        across: Centred texts.
+    """
+
+    images: np.ndarray
+    mean: Float32[np.ndarray, " dim"]
+    within: Float32[np.ndarray, "queries dim"]
+    across: Float32[np.ndarray, "queries dim"]
+
+
+def run(options: AnnBenchmark) -> dict[str, object]:
+    """Measure every number of rows, and how cost grows between them."""
+    sizes = [_measure(options, rows) for rows in options.rows]
+    growth = [
+        {
+            "from_rows": first["rows"],
+            "to_rows": second["rows"],
+            "exponent_default": _exponent(first, second, "default"),
+            "exponent_exact": _exponent(first, second, "exact"),
+        }
+        for first, second in pairwise(sizes)
+    ]
+    return {
+        "schema": SCHEMA,
+        "benchmark": "ann",
+        "machine": machine("faiss-cpu", "numpy", "lancedb", "usearch", "hnswlib"),
+        "dim": options.dim,
+        "queries": options.queries,
+        "target": options.target,
+        "sizes": sizes,
+        "growth": growth,
+    }
+
+
+def make_mixture(rows: int, dim: int, queries: int, *, seed: int = 0) -> Mixture:
+    """Images around topics, and texts around the same topics in another region of the space."""
+    generator = np.random.default_rng(seed)
+    weights = 1 / np.arange(1, TOPICS + 1)
+    # As in CLIP-like encoders: the first 64 of 512 axes hold 82% of the energy.
+    scales = np.arange(1, dim + 1) ** -0.6
+    topics = generator.standard_normal((TOPICS, dim)) * scales
+    topics /= np.linalg.norm(topics, axis=1, keepdims=True)
+    gaps = generator.standard_normal((3, dim))
+    gaps /= np.linalg.norm(gaps, axis=1, keepdims=True)
+    # Cosines are about 0.5 within a modality and 0.17 across, unless the topic is the same.
+    gaps = 0.34**0.5 * gaps[2] + 0.66**0.5 * gaps[:2]
+
+    def draw(count: int, kind: int) -> np.ndarray:
+        made = np.empty((count, dim), np.float16)
+        for start in range(0, count, 8192):
+            few = min(8192, count - start)
+            chosen = generator.choice(TOPICS, few, p=weights / weights.sum())
+            noise = generator.standard_normal((few, dim)) * scales
+            noise *= 0.8 / np.linalg.norm(noise, axis=1, keepdims=True)
+            block = gaps[kind] + 0.6 * topics[chosen] + noise
+            made[start : start + few] = block / np.linalg.norm(block, axis=1, keepdims=True)
+        return made
+
+    images, others, texts = draw(rows, 0), draw(queries, 0), draw(max(queries, 1000), 1)
+    mean = images[:50_000].mean(axis=0, dtype=np.float64).astype(np.float32)
+    text_mean = texts.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return Mixture(
+        images,
+        mean,
+        centre_rows(others.astype(np.float32), mean),
+        centre_rows(texts[:queries].astype(np.float32), text_mean),
+    )
+
+
+def _measure(options: AnnBenchmark, rows: int) -> dict[str, object]:
+    options.progress(f"making {rows} vectors")
+    data = make_mixture(rows, options.dim, options.queries)
+    with TemporaryDirectory(prefix="omnidex-bench-") as name:
+        folder = Path(name)
+        options.progress(f"building over {rows} vectors")
+        entry, build_s = _build(folder, data, options)
+        segment = Segment(entry, folder, folder, options.dim)
+        segment.open()
+        before = _resident_bytes()
+        engines = _engines(segment, data, folder, options)
+        options.progress(f"asking {rows} vectors")
+        result: dict[str, object] = {
+            "rows": rows,
+            "build_rows_per_cpu_s": rows / build_s,
+            "bytes_per_vector": sum(mark.bytes for mark in entry.files.values()) / rows,
+            "resident_bytes": before,
+            "tuning": None if entry.tuning is None else _tuning(entry),
+            "engines": _compare(engines, data, options.queries),
+            "filters": _filters(segment, data, options.queries),
+            "overhead": _overhead(segment, data, options.queries),
+        }
+    return result
+
+
+def _build(folder: Path, data: Mixture, options: AnnBenchmark) -> tuple[Entry, float]:
+    """Write a base segment; how long that takes in CPU seconds, without what the facts take."""
+    count = len(data.images)
+    numbers = np.arange(count)
+    facts = [
+        (f"{i:032x}.image.0", f"{i:032x}", "image", 0, *(None,) * 2, "image/jpeg", *(None,) * 6)
+        for i in range(count)
+    ]
+    items = Items(numbers, numbers, data.images, facts)
+    recipe = Recipe(data.mean, options.target, data.across)
+    start = time.process_time()
+    entry = write_segment(folder, Modality.IMAGE, items, recipe, base=True)
+    return entry, time.process_time() - start
+
+
+def _engines(
+    segment: Segment, data: Mixture, folder: Path, options: AnnBenchmark
+) -> dict[str, Callable[[np.ndarray], Int64[np.ndarray, " hits"]]]:
+    means = {Modality.IMAGE: data.mean}
+    engines: dict[str, Callable[[np.ndarray], Int64[np.ndarray, " hits"]]] = {}
+    for name, exact in (("default", False), ("exact", True)):
+        engines[name] = lambda query, exact=exact: (
+            nearest([segment], Search(query, K, exact=exact), means, None).rows
+        )
+    centred = np.empty(data.images.shape, np.float32)
+    for start in range(0, len(centred), 8192):
+        block = data.images[start : start + 8192].astype(np.float32)
+        centred[start : start + 8192] = centre_rows(block, data.mean)
+    for name in (*BASELINES, *(OTHERS if options.others else ())):
+        options.progress(f"building {name}")
+        try:
+            search = ENGINES[name](centred, folder)
+        except OmniError:  # not installed
+            continue
+        engines[name] = lambda query, search=search: search(query, K)
+    return engines
+
+
+def _compare(
+    engines: Mapping[str, Callable[[np.ndarray], Int64[np.ndarray, " hits"]]],
+    data: Mixture,
+    queries: int,
+) -> dict[str, dict[str, object]]:
+    """CPU and wall milliseconds of every engine, turn about, and recall against numpy's."""
+    cpu: dict[str, list[float]] = {name: [] for name in engines}
+    wall: dict[str, list[float]] = {name: [] for name in engines}
+    recall: dict[str, dict[str, float]] = {name: {} for name in engines}
+    for kind, asked in (("within", data.within), ("across", data.across)):
+        hits = dict.fromkeys(engines, 0)
+        for number, query in enumerate(asked[:queries]):
+            found: dict[str, set[int]] = {}
+            for name, search in engines.items():
+                if number == 0:
+                    for _ in range(3):  # warms up, and lets exact mode settle
+                        search(query)
+                start_cpu, start = time.process_time(), time.perf_counter()
+                rows = search(query)
+                cpu[name].append((time.process_time() - start_cpu) * 1e3)
+                wall[name].append((time.perf_counter() - start) * 1e3)
+                found[name] = set(rows.tolist())
+            for name in engines:
+                hits[name] += len(found[name] & found["numpy"])
+        for name in engines:
+            recall[name][kind] = hits[name] / (K * min(queries, len(asked)))
+    middle = {name: spread(values)["median"] for name, values in cpu.items()}
+    return {
+        name: {
+            "recall_within": recall[name]["within"],
+            "recall_across": recall[name]["across"],
+            "times_faster_than_numpy": middle["numpy"] / middle[name],
+            "times_faster_than_faiss_flat": middle["faiss_flat"] / middle[name],
+            "cpu_ms": spread(cpu[name]),
+            "wall_ms": spread(wall[name]),
+        }
+        for name in engines
+    }
+
+
+def _filters(segment: Segment, data: Mixture, queries: int) -> list[dict[str, object]]:
+    """Cost and recall when only a share of the rows may be found, against no filter."""
+    generator = np.random.default_rng(1)
+    means = {Modality.IMAGE: data.mean}
+    results: list[dict[str, object]] = []
+    for share in FILTERS:
+        mask = generator.random(len(data.images)) < share
+        allowed = np.flatnonzero(mask)
+        hits, wanted, filtered, free = 0, 0, list[float](), list[float]()
+        few = min(queries, 50)
+        for query in data.within[:few]:
+            truth = nearest([segment], Search(query, K, exact=True), means, {0: mask}).rows
+            start = time.process_time()
+            found = nearest([segment], Search(query, K), means, {0: mask}).rows
+            middle = time.process_time()
+            nearest([segment], Search(query, K), means, None)
+            free.append(time.process_time() - middle)
+            filtered.append(middle - start)
+            assert np.isin(found, allowed).all()
+            hits += len(set(truth.tolist()) & set(found.tolist()))
+            wanted += len(truth)
+        results.append(
+            {
+                "share": share,
+                "recall": hits / max(wanted, 1),
+                "cost_ratio": spread(filtered)["median"] / spread(free)["median"],
+            }
+        )
+    return results
+
+
+def _overhead(segment: Segment, data: Mixture, queries: int) -> dict[str, object] | None:
+    """What our own code adds to FAISS's call, and what ten hits' facts cost; CPU milliseconds."""
+    from indexer.segment import candidates
+
+    tuning = segment.entry.tuning
+    if tuning is None:
+        return None
+    means = {Modality.IMAGE: data.mean}
+    raw, ours, facts = list[float](), list[float](), list[float]()
+    count = candidates(tuning, K)
+    for query in data.within[:queries]:
+        start = time.process_time()
+        segment.codes.candidates(query, count, None, probes=tuning.probes)
+        middle = time.process_time()
+        found = nearest([segment], Search(query, K), means, None)
+        after = time.process_time()
+        segment.facts.at(np.searchsorted(segment.rows, found.rows), found.rows)
+        facts.append((time.process_time() - after) * 1e3)
+        ours.append((after - middle) * 1e3)
+        raw.append((middle - start) * 1e3)
+    return {
+        "faiss_call_cpu_ms": spread(raw),
+        "search_cpu_ms": spread(ours),
+        "added_cpu_ms": spread(ours)["median"] - spread(raw)["median"],
+        "facts_cpu_ms": spread(facts),
+    }
+
+
+def _tuning(entry: Entry) -> dict[str, object]:
+    tuning = entry.tuning
+    assert tuning is not None  # the caller looked
+    return {
+        "candidates_10": tuning.candidates_10,
+        "candidates_100": tuning.candidates_100,
+        "lists": tuning.lists,
+        "probes": tuning.probes,
+        "recall_within": tuning.recall_within,
+        "recall_across": tuning.recall_across,
+    }
+
+
+def _exponent(first: Mapping[str, object], second: Mapping[str, object], engine: str) -> float:
+    """By which power of the number of rows a query's CPU time grows."""
+    times = [_median(size, engine) for size in (first, second)]
+    rows = [_number(size["rows"]) for size in (first, second)]
+    return log(times[1] / times[0]) / log(rows[1] / rows[0])
+
+
+def _median(size: Mapping[str, object], engine: str) -> float:
+    measured = _figures(_figures(size["engines"])[engine])
+    return _number(_figures(measured["cpu_ms"])["median"])
+
+
+def _figures(value: object) -> Mapping[str, object]:
+    assert isinstance(value, dict)  # made by `_measure`
+    return cast("dict[str, object]", value)
+
+
+def _number(value: object) -> float:
+    assert isinstance(value, int | float)
+    return float(value)
+
+
+def _resident_bytes() -> int:
+    """The most memory that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class _Axes(Protocol):
+    def scatter(self, x: float, y: float) -> object: ...
+
+    def annotate(self, text: str, xy: tuple[float, float]) -> object: ...
+
+    def set(self, *, title: str, xlabel: str, ylabel: str, yscale: str) -> object: ...
+
+
+class _Figure(Protocol):
+    def add_subplot(self, rows: int, columns: int, number: int) -> _Axes: ...
+
+    def savefig(self, path: Path) -> None: ...
+
+
+def plot(result: Mapping[str, object], path: Path) -> None:
+    """Draw recall and speed of every engine, one panel for each number of rows.
+
+    Raises:
+        OmniError: matplotlib isn't installed.
+    """
+    try:
+        module = import_module("matplotlib.figure")
+    except ImportError as error:
+        raise OmniError("a plot needs matplotlib", hint="pip install 'omnidex[bench]'") from error
+    # Not imported by name: it is in an extra, and type checkers would miss it elsewhere.
+    make = cast("Callable[..., _Figure]", module.Figure)
+    sizes = cast("list[dict[str, object]]", result["sizes"])
+    figure = make(figsize=(5 * len(sizes), 4), layout="constrained")
+    for number, size in enumerate(sizes):
+        axes = figure.add_subplot(1, len(sizes), number + 1)
+        for name, measured in _figures(size["engines"]).items():
+            recall = _number(_figures(measured)["recall_across"])
+            axes.scatter(recall, _median(size, name))
+            axes.annotate(name, (recall, _median(size, name)))
+        axes.set(
+            title=f"{size['rows']} rows",
+            xlabel="recall@10 across",
+            ylabel="CPU ms a query",
+            yscale="log",
+        )
+    figure.savefig(path)

@@ -1,0 +1,182 @@
+"""A report as one HTML file that needs nothing else: tables, plots, and hits with thumbnails."""
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from omni_encoder.thumbnails import thumbnail
+
+from . import plots
+from .report import DEFINITIONS, Section, directions_of, remarks, system_table, table_of
+
+_MODALITIES = ("text", "image", "audio", "video")
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
+  color: #1a1a1a; background: #fff; }
+h1 { font-size: 1.6rem; } h2 { border-top: 1px solid #ccc; padding-top: 1rem; font-size: 1.25rem; }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
+.wide { overflow-x: auto; }
+th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #e2e2e2; }
+th { border-bottom: 1px solid #888; } td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
+tr.first td { border-top: 1px solid #999; }
+ul.remarks { font-size: .85rem; color: #444; }
+figure { margin: 1rem 0; overflow-x: auto; } figure svg { max-width: 100%; height: auto; }
+.example { display: flex; flex-wrap: wrap; gap: .5rem; margin: .5rem 0 1rem; align-items: stretch; }
+.card { width: 8.2rem; border: 1px solid #ccc; border-radius: 4px; padding: .3rem;
+  font-size: .75rem; overflow-wrap: anywhere; }
+.card img { max-width: 100%; height: 6rem; object-fit: contain; display: block; margin: 0 auto; }
+.query { border: 2px solid #444; background: #f6f6f6; }
+.hit { border: 3px solid #0072B2; } .hit::after { content: "answers"; color: #0072B2;
+  font-weight: 600; }
+.more { color: #555; }
+@media print { body { max-width: none; margin: 0; } .example, figure, tr { break-inside: avoid; } }
+"""
+
+
+def page(sections: Sequence[Section], *, title: str = "omnidex benchmarks") -> str:
+    """The whole page."""
+    parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(DEFINITIONS)}</p>"]
+    if not plots.available():
+        parts.append("<p><em>Without plots: matplotlib is not installed (omnidex[bench]).</em></p>")
+    pictures: dict[Path, str] = {}
+    for section in sections:
+        parts += _section(section, pictures)
+    body = "\n".join(parts)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _section(section: Section, pictures: dict[Path, str]) -> list[str]:
+    parts = [f"<h2>{html.escape(section.name)}</h2>", f"<p>{html.escape(section.title)}.</p>"]
+    headings, rows = system_table(section) if section.is_system else table_of(section)
+    parts.append(_table(headings, rows))
+    if plots.available():
+        parts += [f"<figure>{svg}</figure>" for svg in _plots(section)]
+    for label, document in section.results.items():
+        lines = [f"<li>{html.escape(line)}</li>" for line in remarks(document)]
+        lines.append(f"<li>{html.escape(_identity(document))}</li>")
+        parts.append(f'<p>{html.escape(label)}</p><ul class="remarks">{"".join(lines)}</ul>')
+    for label, document in section.results.items():
+        parts += _examples(label, document, pictures)
+    return parts
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in headings) + "</tr>"]
+    before = ""
+    for row in rows:
+        first = ' class="first"' if row[0] != before else ""
+        cells = [row[0] if row[0] != before else "", *row[1:]]
+        lines.append(
+            f"<tr{first}>" + "".join(f"<td>{_cell(cell)}</td>" for cell in cells) + "</tr>"
+        )
+        before = row[0]
+    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
+
+
+def _cell(text: str) -> str:
+    if text.startswith("**") and text.endswith("**"):
+        return f"<strong>{html.escape(text[2:-2])}</strong>"
+    return html.escape(text)
+
+
+def _plots(section: Section) -> list[str]:
+    drawn: list[str] = []
+    groups: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for label, document in section.results.items():
+        cells: dict[tuple[str, str], float] = {}
+        for name, figures in directions_of(document).items():
+            asked, _, found = name.partition("->")
+            value = cast("float", figures["success@1"])
+            low, high = cast("list[float]", figures["success@1_interval"])
+            groups.setdefault(name, {})[label] = (value, low, high)
+            if found:
+                cells[asked, found] = value
+        if len(cells) > 1:
+            drawn.append(plots.heat_map(cells, title=f"Success@1: {label}", order=_MODALITIES))
+    if groups:
+        drawn.insert(0, plots.bars(groups, title="Success@1 with 95% intervals", axis="Success@1"))
+    series = _curves(section)
+    if series:
+        drawn.append(plots.curves(series, title="Recall and throughput; upper right is better"))
+    return drawn
+
+
+def _curves(section: Section) -> dict[str, list[tuple[float, float]]]:
+    """Curves of results that have `curves`: names of indexes, each with recall and rate points."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    for label, document in section.results.items():
+        curves = cast("Mapping[str, list[Mapping[str, float]]]", document.get("curves") or {})
+        for name, points in curves.items():
+            title = name if len(section.results) == 1 else f"{label}: {name}"
+            series[title] = [(point["recall"], point["queries_per_s"]) for point in points]
+    return series
+
+
+def _identity(document: Mapping[str, object]) -> str:
+    encoder = cast("Mapping[str, str]", document.get("encoder") or {})
+    machine = cast("Mapping[str, object]", document.get("machine") or {})
+    versions = cast("Mapping[str, str | None]", machine.get("versions") or {})
+    parts = [
+        f"measured {document['measured']}",
+        f"protocol version {document['version']}",
+        *([f"encoder fingerprint {encoder['fingerprint'][:16]}"] if encoder else []),
+        *(f"{name} {version}" for name, version in versions.items() if version),
+        *([f"{machine['cores']} cores, load {machine['load_1min']:.1f}"] if machine else []),
+    ]
+    return ", ".join(parts)
+
+
+def _examples(label: str, document: Mapping[str, object], pictures: dict[Path, str]) -> list[str]:
+    parts: list[str] = []
+    for name, figures in directions_of(document).items():
+        examples = cast("list[Mapping[str, object]]", figures.get("examples") or [])
+        if not examples:
+            continue
+        parts.append(
+            f"<details><summary>{html.escape(label)}: {html.escape(name)}, "
+            "queries drawn at random, up to three that went well and three that failed</summary>"
+        )
+        for example in examples:
+            place = cast("float", example["first_relevant_rank"])
+            query = cast("Mapping[str, object]", example["query"])
+            cards = [_card(query, pictures, kind="query", note=f"first answer at rank {place:.0f}")]
+            for hit in cast("list[Mapping[str, object]]", example["hits"]):
+                kind = "hit" if hit["relevant"] else ""
+                score = f"{cast('float', hit['score']):.3f}"
+                cards.append(_card(hit, pictures, kind=kind, note=score))
+            parts.append(f'<div class="example">{"".join(cards)}</div>')
+        parts.append("</details>")
+    return parts
+
+
+def _card(entry: Mapping[str, object], pictures: dict[Path, str], *, kind: str, note: str) -> str:
+    shown: list[str] = []
+    for part in cast("list[Mapping[str, str]]", entry["parts"]):
+        content = part["content"]
+        if part["modality"] == "text":
+            shown.append(html.escape(content[:200]))
+            continue
+        path = Path(content)
+        picture = "" if part["modality"] == "audio" else _picture(path, pictures)
+        if picture:
+            shown.append(f'<img src="{picture}" alt="{html.escape(path.name)}">')
+        shown.append(f'<span class="more">{part["modality"]}: {html.escape(path.name)}</span>')
+    inner = "<br>".join(shown)
+    return f'<div class="card {kind}">{inner}<br><span class="more">{note}</span> </div>'
+
+
+def _picture(path: Path, pictures: dict[Path, str]) -> str:
+    """A data URL of the file's thumbnail, or nothing when there is none."""
+    if path not in pictures:
+        data = thumbnail(path) if path.is_file() else None
+        encoded = "" if data is None else base64.b64encode(data).decode()
+        pictures[path] = f"data:image/jpeg;base64,{encoded}" if encoded else ""
+    return pictures[path]

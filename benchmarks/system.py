@@ -1,0 +1,71 @@
+"""System benchmarks under `bench run`: timings as ratios to a floor measured turn about.
+
+One that is made elsewhere gets a function that takes a `Request` and returns a JSON object, a
+`SystemBenchmark` around it, and a line in `registry`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from . import ingest, startup
+from .protocol import Kind, Outcome, Request
+
+
+@dataclass(frozen=True, slots=True)
+class SystemBenchmark:
+    """A timing with a name.
+
+    Attributes:
+        name: What it is called on the command line.
+        title: One line that says what it measures.
+        run: Measures; its `ratio` is the figure, its `ratios` the spread.
+        version: Of the protocol.
+    """
+
+    name: str
+    title: str
+    run: Callable[[Request], Mapping[str, object]]
+    version: int = 1
+
+    @property
+    def kind(self) -> Kind:
+        """Its figures depend on the machine too."""
+        return "system"
+
+    @property
+    def layout(self) -> str:
+        """It makes its own data."""
+        return ""
+
+    def digest(self, request: Request) -> str:  # noqa: ARG002 -- as the protocol has it
+        """See `Benchmark.digest`."""
+        return ""
+
+    def measure(self, request: Request) -> Outcome:
+        """See `Benchmark.measure`."""
+        return Outcome(dict(self.run(request)))
+
+
+def _ingest(request: Request) -> Mapping[str, object]:
+    progress = request.progress
+    options = ingest.IngestBenchmark(
+        images=64 if request.quick else 1000,
+        turns=2 if request.quick else 4,
+        repeats=1 if request.quick else 3,
+        folder=request.data,
+        seed=request.seed,
+        progress=None
+        if progress is None
+        else lambda done, total: progress("Measuring", done, total),
+    )
+    return ingest.run(request.encoder(), options)
+
+
+def _startup(request: Request) -> Mapping[str, object]:
+    return startup.run(turns=3 if request.quick else 11)
+
+
+INGEST = SystemBenchmark(
+    "ingest", "Indexing against the encoder alone, and indexing again", _ingest
+)
+STARTUP = SystemBenchmark("startup", "omnidex --help against an empty application", _startup)

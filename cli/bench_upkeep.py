@@ -1,0 +1,196 @@
+"""`omnidex bench check|tables|mteb`: what keeps the project's own figures, and mteb's tasks."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from . import render
+from .bench import EncoderOption, ResultsOption, load_once
+from .errors import NOTHING_FOUND, UsageProblem
+from .options import JsonOption, ThreadsOption
+
+if TYPE_CHECKING:
+    from omni_encoder import Encoder
+
+
+def check(
+    *,
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            "--samples",
+            metavar="DIR",
+            help="The samples' media, to check quality too.",
+            show_default=False,
+        ),
+    ] = None,
+    update: Annotated[
+        Path | None,
+        typer.Option(
+            "--update",
+            metavar="FILE",
+            help="Write the figures as new baselines instead.",
+            show_default=False,
+        ),
+    ] = None,
+    encoder: EncoderOption = "omni",
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare quick measurements with the committed baselines.
+
+    Speeds are ratios of CPU time to a floor measured in the same process. Exits
+    with 1 when one is worse than noise explains, three times in a row.
+
+    Example:
+    omnidex bench check --samples samples/media
+    """
+    from omnidex_benchmarks.gate import Subject, committed_baselines, run, write_baselines
+
+    if samples is not None and not samples.is_dir():
+        raise UsageProblem(f"there is no folder {samples}", hint="name the folder samples/media")
+    subject = Subject(load_once(encoder, threads), samples)
+    with render.progress() as advance:
+        result = run(
+            subject,
+            baselines={} if update is not None else committed_baselines(),
+            progress=advance,
+        )
+    if update is not None:
+        write_baselines(update, result)
+    if as_json:
+        render.write_json(result)
+    else:
+        _print_checks(result)
+    if not result["passed"]:
+        raise typer.Exit(NOTHING_FOUND)
+
+
+def tables(
+    manifest: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MANIFEST", help="A JSONL file beside its media.", show_default=False
+        ),
+    ],
+    *,
+    encoders: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--encoder",
+            metavar="NAME",
+            help="Once for each column, best last.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option("--split", metavar="FILE", help="Ids to keep.", show_default=False),
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "--write",
+            metavar="FILE",
+            help="Replace the tables between the marks in this file.",
+            show_default=False,
+        ),
+    ] = None,
+    results: ResultsOption = Path("omnidex-results"),
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the tables of docs/results.md: every direction, encoder and chance.
+
+    What has been measured before is taken from the results folder.
+
+    Example:
+    omnidex bench tables manifest.jsonl --encoder bridge --encoder omni
+    """
+    from omnidex_benchmarks.tables import result_tables, write_between_marks
+
+    if not manifest.is_file():
+        raise UsageProblem(f"there is no file {manifest}", hint="name a manifest of media")
+    names = encoders or ["bridge", "omni"]
+    loaders: dict[str, Callable[[], Encoder]] = {name: load_once(name, threads) for name in names}
+    with render.progress() as advance:
+        made = result_tables(
+            manifest,
+            loaders,
+            split=split,
+            folder=results,
+            progress=advance,
+        )
+    if target is not None:
+        write_between_marks(target, made)
+    if as_json:
+        render.write_json({"schema": render.SCHEMA, "tables": made})
+    elif target is None:
+        render.write("\n\n".join(made.values()) + "\n")
+    else:
+        render.write(f"{target}\n")
+
+
+def mteb(
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TASK]...", help="As mteb names them.", show_default=False),
+    ] = None,
+    *,
+    mock: Annotated[
+        bool, typer.Option("--mock", help="Run mteb's own mock tasks, which need no data.")
+    ] = False,
+    encoder: EncoderOption = "omni",
+    results: ResultsOption = Path("omnidex-results"),
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run tasks of the package mteb on an encoder, unchanged.
+
+    mteb comes with the extra `bench`. Its tasks fetch their data from the network.
+
+    Example:
+    omnidex bench mteb --mock
+    omnidex bench mteb Flickr30kT2IRetrieval
+    """
+    from omnidex_benchmarks.mteb_adapter import mock_run, require_mteb, run_tasks
+
+    if bool(tasks) == mock:
+        raise UsageProblem("name tasks, or ask for --mock", hint="see omnidex bench mteb --help")
+    require_mteb()
+    loaded = load_once(encoder, threads)()
+    scores: Mapping[str, object]
+    if mock:
+        scores = mock_run(loaded)
+    else:
+        scores = run_tasks(loaded, tasks or [], output=results / "mteb")
+    if as_json:
+        render.write_json({"schema": render.SCHEMA, "tasks": dict(scores)})
+    else:
+        columns = [render.Column("task"), render.Column("result", overflow="fold")]
+        render.table(columns, [[name, str(score)] for name, score in scores.items()])
+
+
+def _print_checks(result: Mapping[str, object]) -> None:
+    titles = ("check", "what", "value", "baseline", "allowed", "verdict")
+    columns = [
+        render.Column(title, align="right" if 2 <= i <= 4 else "left")
+        for i, title in enumerate(titles)
+    ]
+    rows: list[list[str]] = []
+    for entry in cast("list[dict[str, object]]", result["checks"]):
+        lower = entry["better"] == "lower"
+        baseline = entry["baseline"]
+        rows.append(
+            [
+                str(entry["name"]),
+                str(entry["title"]),
+                f"{entry['value']:.3f}",
+                "" if baseline is None else f"{baseline:.3f}",
+                f"x {entry['allowed']:.2f}" if lower else f"- {entry['allowed']:.2f}",
+                "ok" if entry["passed"] else "worse",
+            ]
+        )
+    render.table(columns, rows)

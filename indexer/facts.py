@@ -1,0 +1,177 @@
+"""What is known of the items of one segment, in an SQLite file that is written once.
+
+So a query reads the few rows it shows, and a filter runs over all of them, without Lance.
+"""
+
+import sqlite3
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from jaxtyping import Int64
+
+from omni_encoder import Modality, Span
+
+from .catalogue import CATALOGUE_NAME, ContentKey
+from .rows import Facts
+from .where import FACTS, Condition, declare
+
+_AT_ONCE = 500
+_FACTS = ", ".join(FACTS)
+_LOCATED = (
+    "(SELECT items.*, CAST(files.path AS TEXT) AS path, files.path AS raw_path,"
+    " files.size AS bytes, files.mtime_ns / 1e9 AS mtime FROM items LEFT JOIN located.files ON"
+    " files.content = items.content AND files.modality = items.modality) AS items"
+)
+
+
+def write_facts(rows: Iterable[tuple[object, ...]], path: Path) -> None:
+    """Write the `FACTS` of all items, in the order of their positions."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        run = connection.execute
+        run("PRAGMA journal_mode = OFF")  # a file that isn't whole is never named
+        run("PRAGMA synchronous = OFF")
+        run("BEGIN")
+        run(f"CREATE TABLE items (position INTEGER PRIMARY KEY, {declare(FACTS)})")
+        holes = ", ".join("?" * len(FACTS))
+        connection.executemany(
+            f"INSERT INTO items VALUES (?, {holes})",  # noqa: S608 - question marks only
+            ((position, *values) for position, values in enumerate(rows)),
+        )
+        run("CREATE INDEX items_by_content ON items (content)")
+        run("COMMIT")
+    finally:
+        connection.close()
+
+
+class FactsFile:
+    """The facts of one segment's items, by position."""
+
+    def __init__(self, path: Path, directory: Path) -> None:
+        """Open a file.
+
+        Args:
+            path: The file, which never changes.
+            directory: The collection's directory, where the catalogue lies.
+        """
+        # Whichever thread finds it unused closes it.
+        self._connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?immutable=1",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        weakref.finalize(self, self._connection.close)
+        self._catalogue = directory / CATALOGUE_NAME
+        self._attached = False
+
+    def all(self) -> list[tuple[object, ...]]:
+        """The `FACTS` of all items, in order."""
+        found = self._connection.execute(f"SELECT {_FACTS} FROM items ORDER BY position")  # noqa: S608
+        return found.fetchall()
+
+    def at(
+        self, positions: Int64[np.ndarray, " chosen"], rows: Int64[np.ndarray, " chosen"]
+    ) -> list[Facts]:
+        """The facts at some positions, whose row numbers are given, in the same order."""
+        found: dict[int, tuple[object, ...]] = {}
+        wanted = cast("list[int]", positions.tolist())
+        for start in range(0, len(wanted), _AT_ONCE):
+            listed = ", ".join(map(str, wanted[start : start + _AT_ONCE]))
+            for position, *values in self._connection.execute(
+                f"SELECT position, {_FACTS} FROM items WHERE position IN ({listed})"  # noqa: S608
+            ):
+                found[position] = tuple(values)
+        numbers = cast("list[int]", rows.tolist())
+        return [
+            to_facts(row, found[position]) for row, position in zip(numbers, wanted, strict=True)
+        ]
+
+    def find(self, content_prefix: str) -> Int64[np.ndarray, " found"]:
+        """The positions of the items whose content begins with some hexadecimal digits."""
+        found = self._connection.execute(
+            "SELECT position FROM items WHERE content >= ? AND content < ? ORDER BY position",
+            (content_prefix, f"{content_prefix}g"),
+        )
+        return _positions(found.fetchall())
+
+    def positions(self, condition: Condition) -> Int64[np.ndarray, " chosen"]:
+        """Which items a condition holds for, each once, ascending.
+
+        Raises:
+            QueryError: The condition can't be evaluated.
+        """
+        source = self._located() if condition.about_paths else "items"
+        sql = f"SELECT position FROM {source} WHERE ({condition.where}\n)"  # noqa: S608 - checked
+        return np.unique(_positions(condition.run(self._connection, sql)))
+
+    def paths(
+        self, condition: Condition, positions: Int64[np.ndarray, " chosen"]
+    ) -> Mapping[int, set[bytes]]:
+        """For which paths of some items a condition holds.
+
+        Raises:
+            QueryError: The condition can't be evaluated.
+        """
+        paths: dict[int, set[bytes]] = {}
+        wanted = cast("list[int]", positions.tolist())
+        for start in range(0, len(wanted), _AT_ONCE):
+            listed = ", ".join(map(str, wanted[start : start + _AT_ONCE]))
+            sql = (
+                f"SELECT position, raw_path FROM {self._located()}"  # noqa: S608 - checked
+                f" WHERE position IN ({listed}) AND ({condition.where}\n)"
+            )
+            for position, path in condition.run(self._connection, sql):
+                if isinstance(path, bytes):
+                    paths.setdefault(cast("int", position), set()).add(path)
+        return paths
+
+    def _located(self) -> str:
+        """The items joined with the files that hold them, as the catalogue has them now."""
+        if not self._attached:
+            # Without a catalogue no path is known of any item.
+            source = ":memory:"
+            if self._catalogue.exists():
+                source = f"{self._catalogue.absolute().as_uri()}?mode=ro"
+            try:
+                self._attach(source)
+            except sqlite3.OperationalError:  # the folder can't be written to
+                self._attach(source.replace("mode=ro", "immutable=1"))
+            self._attached = self._catalogue.exists()
+        return _LOCATED
+
+    def _attach(self, source: str) -> None:
+        run = self._connection.execute
+        if ("located",) in {(name,) for _, name, _ in run("PRAGMA database_list")}:
+            run("DETACH located")
+        run("ATTACH ? AS located", (source,))
+        if source == ":memory:":
+            run("CREATE TABLE located.files (content, modality, path, size, mtime_ns)")
+        run("SELECT content FROM located.files LIMIT 1").fetchall()
+
+
+def to_facts(row: int, values: Sequence[object]) -> Facts:
+    """Name the `FACTS` of one item."""
+    known = dict(zip(FACTS, values, strict=True))
+    start = cast("float | None", known["start_s"])
+    return Facts(
+        row=row,
+        id=cast("str", known["id"]),
+        key=ContentKey(cast("str", known["content"]), Modality(cast("str", known["modality"]))),
+        part=cast("int", known["part"]),
+        span=None if start is None else Span(start, cast("float", known["end_s"])),
+        mime=cast("str", known["mime"]),
+        title=cast("str | None", known["title"]),
+        caption=cast("str | None", known["caption"]),
+        text=cast("str | None", known["text"]),
+        width=cast("int | None", known["width"]),
+        height=cast("int | None", known["height"]),
+        duration=cast("float | None", known["duration"]),
+    )
+
+
+def _positions(found: Sequence[tuple[object, ...]]) -> Int64[np.ndarray, " found"]:
+    return np.array([row[0] for row in found], dtype=np.int64)

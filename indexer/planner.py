@@ -1,0 +1,140 @@
+"""Searching segments: short lists from each, final scores from the stored vectors, one order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from .exact import centre_rows
+from .manifest import Means
+from .segment import Asked, Segment, kth
+from .types import Merge
+
+BACKGROUND = 512
+"""How many items of a modality stand for what a score of it is worth."""
+
+RANK_OFFSET = 60
+"""How little the first places differ in rank fusion (reciprocal rank fusion's usual constant)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """A question to all segments.
+
+    Attributes:
+        query: Unit length, without the mean of its own modality.
+        k: How many items to return at most.
+        exact: Whether nothing may be missed.
+        merge: How modalities come into one order.
+        device: Where an exact search runs: `cpu`, or a device of torch's.
+    """
+
+    query: Float32[np.ndarray, " dim"]
+    k: int
+    exact: bool = False
+    merge: Merge = Merge.COSINE
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """Items of one modality: row numbers and final scores, best first, equal ones by number."""
+
+    rows: Int64[np.ndarray, " found"]
+    scores: Float32[np.ndarray, " found"]
+
+
+Masks = Mapping[int, Bool[np.ndarray, " rows"]]
+"""Which rows of each segment pass the filters, by the segment's place."""
+
+
+def nearest(
+    segments: Sequence[Segment], search: Search, means: Means, masks: Masks | None
+) -> Found:
+    """Find the items nearest to a query.
+
+    Args:
+        segments: Where to look.
+        search: What to look for.
+        means: What is subtracted from the vectors of each modality.
+        masks: What may be found; None stands for everything.
+
+    Raises:
+        CacheDamaged: A segment isn't what was published.
+    """
+    kinds = list(dict.fromkeys(segment.entry.modality for segment in segments))
+    if search.merge is Merge.COSINE:
+        return _scored(segments, search, means, masks)
+    found: list[Found] = []
+    keys: list[Float32[np.ndarray, " found"]] = []
+    for kind in kinds:
+        own = [i for i, segment in enumerate(segments) if segment.entry.modality is kind]
+        of_own = None if masks is None else {new: masks[i] for new, i in enumerate(own)}
+        of_kind = _scored([segments[i] for i in own], search, means, of_own)
+        found.append(of_kind)
+        if search.merge is Merge.RANK:
+            keys.append((1 / (RANK_OFFSET + np.arange(len(of_kind.rows)))).astype(np.float32))
+        else:
+            middle, spread = _background(segments[own[0]], search, means[kind])
+            keys.append((of_kind.scores - middle) / spread)
+    if not found:
+        return Found(np.zeros(0, np.int64), np.zeros(0, np.float32))
+    rows, key = np.concatenate([one.rows for one in found]), np.concatenate(keys)
+    order = np.lexsort((rows, -key))[: search.k]
+    return Found(rows[order], np.concatenate([one.scores for one in found])[order])
+
+
+def _scored(
+    segments: Sequence[Segment], search: Search, means: Means, masks: Masks | None
+) -> Found:
+    lists = [
+        segment.shortlist(
+            Asked(
+                search.query,
+                means[segment.entry.modality],
+                search.k,
+                exact=search.exact,
+                device=search.device,
+            ),
+            None if masks is None else masks[i],
+        )
+        for i, segment in enumerate(segments)
+    ]
+    floor = -np.inf
+    if len(lists) > 1:
+        floor = kth(np.concatenate([one.scores - one.errors for one in lists]), search.k)
+    rows: list[Int64[np.ndarray, " listed"]] = [np.zeros(0, np.int64)]
+    scores: list[Float32[np.ndarray, " listed"]] = [np.zeros(0, np.float32)]
+    for segment, listed in zip(segments, lists, strict=True):
+        positions = listed.positions[listed.scores + listed.errors >= floor]
+        if len(positions):
+            rows.append(segment.rows[positions])
+            scores.append(final_scores(segment, positions, search.query, means))
+    all_rows, all_scores = np.concatenate(rows), np.concatenate(scores)
+    order = np.lexsort((all_rows, -all_scores))[: search.k]
+    return Found(all_rows[order], all_scores[order])
+
+
+def final_scores(
+    segment: Segment,
+    positions: Int64[np.ndarray, " chosen"],
+    query: Float32[np.ndarray, " dim"],
+    means: Means,
+) -> Float32[np.ndarray, " chosen"]:
+    """Scores in double precision, so that equal vectors have equal ones wherever they lie."""
+    raw = segment.raw(positions).astype(np.float32)
+    centred = centre_rows(raw, means[segment.entry.modality])
+    # Not a matrix product: that sums in an order which depends on the row's place.
+    precise = np.einsum("id,d->i", centred.astype(np.float64), query.astype(np.float64))
+    return precise.astype(np.float32)
+
+
+def _background(
+    segment: Segment, search: Search, mean: Float32[np.ndarray, " dim"]
+) -> tuple[np.float32, np.float32]:
+    """Mean and spread of the scores of items picked evenly from a segment."""
+    step = max(1, segment.entry.rows // BACKGROUND)
+    raw = segment.vectors.rows[::step][:BACKGROUND].astype(np.float32)
+    scores = centre_rows(raw, mean) @ search.query
+    return scores.mean(), np.maximum(scores.std(), np.float32(1e-3))

@@ -1,0 +1,273 @@
+"""Reading a collection: through the cache, which is brought up to the table when that has changed.
+
+While nothing has changed, neither the table nor anything that knows Lance is opened.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from omni_encoder import CollectionError, Modality
+
+from .cache_files import CacheDamaged, CacheManifest, published_stamp, read_published
+from .cache_report import cache_folder, published_target
+from .catalogue import Catalogue
+from .manifest import Manifest, Means, newest_version
+from .planner import Found, Masks, Search, nearest
+from .rows import Facts
+from .segment import Segment
+from .where import Condition
+
+_ATTEMPTS = 3
+_FILTERS_KEPT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The segments of one published cache."""
+
+    manifest: CacheManifest
+    segments: tuple[Segment, ...]
+    folder: Path
+    stamp: tuple[int, int, int]
+
+    def counts(self) -> dict[Modality, int]:
+        """How many items of each modality there are."""
+        counts: dict[Modality, int] = {}
+        for entry in self.manifest.entries:
+            counts[entry.modality] = counts.get(entry.modality, 0) + entry.rows - entry.deleted
+        return counts
+
+
+class Reader:
+    """What a collection's readers share: the newest state, and what filters chose in it."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open nothing yet."""
+        self._directory = directory
+        self._state: State | None = None
+        self._kept: dict[object, tuple[object, Masks]] = {}
+        self._private: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether a state was opened before."""
+        return self._state is not None
+
+    def state(self, manifest: Manifest) -> State | None:
+        """The newest state; None as long as nothing has been written.
+
+        Raises:
+            CollectionError: The table must be read and can't.
+        """
+        version = newest_version(self._directory, manifest.spec)
+        if version is None:
+            return None
+        state = self._state or self._open(manifest)
+        if state is None or state.manifest.version != version:
+            state = self._open(manifest)
+            if state is None or state.manifest.version != version:
+                state = self.refresh(manifest)
+        try:
+            for segment in state.segments:
+                segment.check()
+        except CacheDamaged:
+            reopened = self._open(manifest)  # another process may have published and cleaned up
+            fresh = reopened is not None and reopened.stamp != state.stamp
+            state = reopened if fresh and reopened else self.refresh(manifest, anew=True)
+        self._keep(state)
+        return state
+
+    def refresh(
+        self, manifest: Manifest, *, anew: bool = False, target: float | None = None
+    ) -> State:
+        """Bring the cache up to the table.
+
+        Args:
+            manifest: The collection's manifest.
+            anew: Whether to build everything from the table.
+            target: The recall to tune codes to, which are built anew; None stands for the default.
+
+        Raises:
+            CollectionError: The table can't be read.
+        """
+        from .sync import RECALL, Place, synchronize
+
+        self._state = None
+        folder = cache_folder(self._directory, manifest)
+        wanted = target or published_target(folder) or RECALL
+        try:
+            synchronize(Place(folder, self._directory, manifest, wanted), anew=anew)
+        except OSError:  # a full disk, or a folder that can only be read
+            if self._private is None:
+                self._private = tempfile.TemporaryDirectory(prefix="omnidex-")
+            folder = Path(self._private.name)
+            synchronize(Place(folder, self._directory, manifest, wanted), anew=anew)
+        state = self._open(manifest, folder)
+        if state is None:
+            raise CollectionError(f"the cache in {folder} vanished while it was made")
+        self._keep(state)
+        return state
+
+    def verify(self, manifest: Manifest) -> None:
+        """Hash every file of the newest state, and make it anew if one has changed.
+
+        Raises:
+            CollectionError: The table must be read and can't.
+        """
+        state = self.state(manifest)
+        try:
+            for segment in state.segments if state else ():
+                segment.check(thorough=True)
+        except CacheDamaged:
+            self.refresh(manifest, anew=True)
+
+    def nearest(
+        self,
+        manifest: Manifest,
+        search: Search,
+        catalogue: Catalogue,
+        *,
+        modalities: Sequence[Modality] | None,
+        where: str | None,
+    ) -> Found:
+        """Find the items nearest to a query.
+
+        Args:
+            manifest: The collection's manifest.
+            search: What to look for.
+            catalogue: What knows the paths of the items.
+            modalities: Return only such items; None stands for all.
+            where: Return only items for which this holds.
+
+        Raises:
+            QueryError: The filter isn't valid.
+            CollectionError: The table must be read and can't.
+        """
+        condition = None if where is None else Condition(where)
+        kinds = tuple(Modality) if modalities is None else tuple(modalities)
+        means: Means = {kind: manifest.mean(kind) for kind in kinds}
+        for _ in range(_ATTEMPTS):
+            state = self.state(manifest)
+            if state is None:
+                break
+            segments = [one for one in state.segments if one.entry.modality in kinds]
+            try:
+                masks = self._masks(segments, condition, catalogue)
+                return nearest(segments, search, means, masks)
+            except CacheDamaged:
+                self.refresh(manifest, anew=True)
+        return Found(np.zeros(0, np.int64), np.zeros(0, np.float32))
+
+    def vector(self, manifest: Manifest, row: int) -> Float32[np.ndarray, " dim"]:
+        """The vector of a row, as it was stored.
+
+        Raises:
+            CollectionError: The table must be read and can't.
+            ValueError: There is no such row.
+        """
+        for _ in range(_ATTEMPTS):
+            place = self._place_of(row)
+            if place is None:
+                break
+            with suppress(CacheDamaged):
+                segment, position = place
+                return segment.raw(np.array([position]))[0].astype(np.float32)
+            self.refresh(manifest, anew=True)
+        raise ValueError(f"there is no row {row}")
+
+    def _place_of(self, row: int) -> tuple[Segment, int] | None:
+        """Where a row of the newest state lies; None if it isn't there."""
+        for segment in self._state.segments if self._state else ():
+            place = int(np.searchsorted(segment.rows, row))
+            there = place < len(segment.rows) and segment.rows[place] == row
+            if there and (segment.live is None or segment.live[place]):
+                return segment, place
+        return None
+
+    def facts(
+        self, rows: Int64[np.ndarray, " rows"], where: str | None
+    ) -> list[tuple[Facts, set[bytes] | None]]:
+        """What is known of some rows, and for which paths a filter chose each.
+
+        Raises:
+            ValueError: There is no such row.
+        """
+        condition = None if where is None else Condition(where)
+        found: dict[int, tuple[Facts, set[bytes] | None]] = {}
+        left: Int64[np.ndarray, " left"] = np.unique(rows)
+        for segment in self._state.segments if self._state else ():
+            if not len(left) or not segment.entry.rows:
+                continue
+            places = np.minimum(np.searchsorted(segment.rows, left), len(segment.rows) - 1)
+            here = segment.rows[places] == left
+            if segment.live is not None:
+                here &= segment.live[places]
+            known = segment.facts.at(places[here], left[here])
+            about = None
+            if condition is not None and condition.about_paths:
+                about = segment.facts.paths(condition, places[here])
+            for facts, place in zip(known, places[here].tolist(), strict=True):
+                found[facts.row] = (facts, (about or {}).get(place))
+            left = left[~here]
+        if len(left):
+            raise ValueError(f"there is no row {left[0]}")
+        return [found[row] for row in rows.tolist()]
+
+    def find(self, content_prefix: str) -> list[Facts]:
+        """What is known of the items whose content begins with some hexadecimal digits."""
+        found: list[Facts] = []
+        for segment in self._state.segments if self._state else ():
+            places = segment.facts.find(content_prefix)
+            if segment.live is not None:
+                places = places[segment.live[places]]
+            found += segment.facts.at(places, segment.rows[places])
+        return found
+
+    def _open(self, manifest: Manifest, folder: Path | None = None) -> State | None:
+        """What is published now, whatever its version; None if it can't be used."""
+        if folder is None:
+            folder = cache_folder(self._directory, manifest)
+        for _ in range(_ATTEMPTS):
+            stamp = published_stamp(folder)
+            published = read_published(folder)
+            if published is None:
+                return None
+            segments = tuple(
+                Segment(entry, folder, self._directory, manifest.spec.dim)
+                for entry in published.entries
+            )
+            with suppress(CacheDamaged):
+                for segment in segments:
+                    segment.open()
+                return State(published, segments, folder, stamp)
+        return None
+
+    def _keep(self, state: State) -> None:
+        if state is not self._state:
+            self._state = state
+            self._kept.clear()
+
+    def _masks(
+        self, segments: Sequence[Segment], condition: Condition | None, catalogue: Catalogue
+    ) -> Masks | None:
+        """Which rows of each segment may be found; None if all may."""
+        if condition is None:
+            return None
+        changes = catalogue.changes() if condition.about_paths else None
+        key = (tuple(segment.entry.files["facts"].name for segment in segments), condition.where)
+        if key not in self._kept or self._kept[key][0] != changes:
+            masks: dict[int, Bool[np.ndarray, " rows"]] = {}
+            for number, segment in enumerate(segments):
+                masks[number] = np.zeros(segment.entry.rows, dtype=bool)
+                masks[number][segment.facts.positions(condition)] = True
+            self._kept.pop(key, None)
+            while len(self._kept) >= _FILTERS_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = (changes, masks)
+        return self._kept[key][1]

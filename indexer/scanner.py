@@ -1,0 +1,207 @@
+"""FAISS: exact scans over stored vectors, and fast scans over 4-bit codes that point to them.
+
+This is the only module that imports faiss. A file that is opened here must come from this cache:
+its hash was checked, because FAISS trusts what it reads.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import faiss
+import numpy as np
+from jaxtyping import Bool, Float16, Float32, Int64
+
+BLOCK_ROWS = 8192
+TRAINING_ROWS = 50_000
+IVF_ROWS = 2_000_000
+"""From here on the codes lie in lists, and a query looks into some of them only."""
+
+Found = tuple[Int64[np.ndarray, " found"], Float32[np.ndarray, " found"]]
+
+
+def write_vectors(vectors: Float16[np.ndarray, "rows dim"], path: Path) -> None:
+    """Write half-precision rows as a FAISS index of their bytes, which loses nothing."""
+    dim = vectors.shape[1]
+    index = faiss.IndexScalarQuantizer(
+        dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    )
+    index.train(np.zeros((1, dim), np.float32))
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        index.add(vectors[start : start + BLOCK_ROWS].astype(np.float32))
+    faiss.write_index(index, str(path))
+
+
+def list_count(rows: int) -> int:
+    """Among how many lists the codes of so many rows are divided."""
+    return 1 if rows < IVF_ROWS else int(4 * rows**0.5)
+
+
+def training_rows(rows: int) -> int:
+    """How many of so many rows the codes are learnt from; a list wants 40 of them."""
+    return min(rows, max(TRAINING_ROWS, 40 * list_count(rows)))
+
+
+class Vectors:
+    """Half-precision rows on disk, mapped into memory."""
+
+    def __init__(self, path: Path, *, rows: int, dim: int) -> None:
+        self.index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        if self.index.ntotal != rows or self.index.d != dim:
+            raise ValueError(f"{path} holds other vectors than it should")
+        faiss.omp_set_num_threads(1)  # more only spin: one query is one thread's work
+        # The rows are what the file ends with.
+        offset = path.stat().st_size - rows * dim * 2
+        self.rows: Float16[np.ndarray, "rows dim"] = np.zeros((0, dim), np.float16)
+        if rows:
+            mapped = np.memmap(path, np.float16, "r", offset=offset, shape=(rows, dim))
+            self.rows = mapped.view(np.ndarray)  # a plain array picks rows faster
+
+    def largest(
+        self, query: Float32[np.ndarray, " dim"], count: int, mask: Bool[np.ndarray, " rows"] | None
+    ) -> Found:
+        """The rows with the largest inner products, exact but for float32 rounding."""
+        with _chosen(mask) as parameters:
+            scores, rows = self.index.search(query[None], count, params=parameters)
+        found = rows[0] >= 0
+        return rows[0][found], scores[0][found]
+
+    def blocks(self) -> Iterator[tuple[int, Float32[np.ndarray, "block dim"]]]:
+        """All rows as float32, and where each block begins."""
+        for start in range(0, len(self.rows), BLOCK_ROWS):
+            codes = np.ascontiguousarray(self.rows[start : start + BLOCK_ROWS])
+            yield start, self.index.sa_decode(codes.view(np.uint8))
+
+
+class Codes:
+    """Four bits for every few dimensions of each row: enough to find candidates by."""
+
+    def __init__(self, index: "faiss.IndexIVFPQFastScan", vectors: Vectors | None = None) -> None:
+        self._index = index
+        self._vectors = vectors
+        self._refined = None if vectors is None else faiss.IndexRefine(index, vectors.index)
+
+    @classmethod
+    def train(
+        cls, sample: Float32[np.ndarray, "sample dim"], *, rows: int, numbers: int
+    ) -> "Codes":
+        """Learn a code for rows like those of a sample.
+
+        Args:
+            sample: Unit rows, at least 16 of them.
+            rows: How many rows will be added.
+            numbers: How many 4-bit numbers stand for a row.
+        """
+        dim = sample.shape[1]
+        lists = list_count(rows)
+        quantizer = faiss.IndexFlatIP(dim)
+        index = faiss.IndexIVFPQFastScan(
+            quantizer, dim, lists, numbers, 4, faiss.METRIC_INNER_PRODUCT
+        )
+        index.by_residual = False
+        index.train(sample)
+        return cls(index)
+
+    @classmethod
+    def open(cls, path: Path, vectors: Vectors) -> "Codes":
+        """Open the codes of some vectors."""
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        if not isinstance(index, faiss.IndexIVFPQFastScan) or index.ntotal != len(vectors.rows):
+            raise ValueError(f"{path} has codes of other vectors")
+        return cls(index, vectors)
+
+    @property
+    def lists(self) -> int:
+        """Among how many lists the codes are divided."""
+        return self._index.nlist
+
+    def add(self, rows: Float32[np.ndarray, "rows dim"]) -> None:
+        """Append the codes of some rows."""
+        self._index.add(rows)
+
+    def write(self, path: Path) -> None:
+        """Write the codes to a file."""
+        faiss.write_index(self._index, str(path))
+
+    def rank(
+        self, queries: Float32[np.ndarray, "queries dim"], count: int, *, probes: int
+    ) -> Int64[np.ndarray, "queries count"]:
+        """The rows that look best by their codes alone; -1 where there are no more."""
+        parameters = faiss.SearchParametersIVF()
+        parameters.nprobe = probes
+        return self._index.search(queries, count, params=parameters)[1]
+
+    def candidates(
+        self,
+        query: Float32[np.ndarray, " dim"],
+        count: int,
+        mask: Bool[np.ndarray, " rows"] | None,
+        *,
+        probes: int,
+    ) -> Found:
+        """The rows that look best by their codes, with their inner products from the vectors."""
+        assert self._refined is not None  # codes that are searched belong to vectors
+        # SWIG keeps no reference to what a field is set to, so these names must outlive the search.
+        inner = faiss.SearchParametersIVF()
+        inner.nprobe = probes
+        selector = None if mask is None else _selector(mask)
+        inner.sel = selector
+        parameters = faiss.IndexRefineSearchParameters()
+        parameters.k_factor = 1.0
+        parameters.base_index_params = inner
+        scores, rows = self._refined.search(query[None], count, params=parameters)
+        found = rows[0] >= 0
+        return rows[0][found], scores[0][found]
+
+
+class Rotated:
+    """Exact search in memory that stops reading a row when it can't be among the best.
+
+    Rows are turned so that their first dimensions hold most of what tells them apart (Panorama).
+    """
+
+    LEVELS = 8
+
+    @property
+    def error(self) -> float:
+        """How wrong a score can be: float32 rounding."""
+        return 1e-5
+
+    def __init__(self, rows: Float32[np.ndarray, "rows dim"]) -> None:
+        sample = rows[:: max(1, len(rows) // 20_000)].astype(np.float64)
+        _, axes = np.linalg.eigh(sample.T @ sample)
+        self._axes = np.ascontiguousarray(axes[:, ::-1].astype(np.float32))
+        self._index = faiss.IndexFlatIPPanorama(rows.shape[1], self.LEVELS)
+        for start in range(0, len(rows), BLOCK_ROWS):
+            self._index.add(rows[start : start + BLOCK_ROWS] @ self._axes)
+
+    def largest(
+        self, query: Float32[np.ndarray, " dim"], count: int, mask: Bool[np.ndarray, " rows"] | None
+    ) -> Found:
+        """The rows with the largest inner products, exact but for float32 rounding."""
+        turned = (query @ self._axes)[None]
+        with _chosen(mask) as parameters:
+            scores, rows = self._index.search(turned, count, params=parameters)
+        found = rows[0] >= 0
+        return rows[0][found], scores[0][found]
+
+
+@contextmanager
+def _chosen(
+    mask: Bool[np.ndarray, " rows"] | None,
+) -> Generator["faiss.SearchParameters | None", None, None]:
+    """Parameters that let a search find some rows only, for as long as the context lasts."""
+    if mask is None:
+        yield None
+        return
+    selector = _selector(mask)
+    parameters = faiss.SearchParameters()
+    parameters.sel = selector
+    yield parameters
+    del selector
+
+
+def _selector(mask: Bool[np.ndarray, " rows"]) -> "faiss.IDSelectorBitmap":
+    bits = np.packbits(mask, bitorder="little")
+    # The stub tells the C++ signature; FAISS's own wrapper takes an array and keeps it.
+    return faiss.IDSelectorBitmap(bits)  # pyright: ignore[reportCallIssue]

@@ -1,0 +1,342 @@
+"""A segment of the cache: some items of one modality, searched exactly or by their codes.
+
+What a search gives is a short list: every item that may be among the best, with an estimate of its
+score and how wrong that can be. The caller computes the final scores from the stored vectors.
+
+Scores are cosines after a mean was subtracted. The mean moves while data are added, but what is
+stored here are the vectors as the encoder made them, and their distances from the mean of the day
+when the segment was written. With v a vector, m that mean, q the query and m' today's mean, the
+score is (q.v - q.m') / |v - m'|, and |v - m'| differs from |v - m| by |m - m'| at most. So a
+moving mean makes the short list longer and never wrong.
+"""
+
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, log
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float16, Float32, Int64, UInt32
+
+from .cache_files import CacheDamaged, Entry, Tuning, check
+from .facts import FactsFile
+from .scanner import Codes, Found, Rotated, Vectors
+
+ROW = np.dtype([("row", "<i8"), ("updated", "<i8"), ("crc", "<u4"), ("norm", "<f4")])
+"""Of each item: row number, version of its last change, checksum and distance from the mean.
+
+The file of rows begins with the mean itself."""
+
+EXACT_ROWS = 10_000
+"""So many rows are scanned exactly in less time than codes would take."""
+
+MIN_SCANNED = 1000
+ROTATE_AFTER = 2
+"""From the third exact search of a process on, the vectors are held in memory for it."""
+ROTATE_BYTES = 4 * 2**30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A question to one segment.
+
+    Attributes:
+        query: Unit length, without the mean of its own modality.
+        mean: What is subtracted from the segment's vectors today.
+        k: How many items are wanted.
+        exact: Whether nothing may be missed.
+        device: Where an exact search runs: `cpu`, or a device of torch's.
+    """
+
+    query: Float32[np.ndarray, " dim"]
+    mean: Float32[np.ndarray, " dim"]
+    k: int
+    exact: bool
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShortList:
+    """Positions of items that may be among the best, estimated scores, and their errors."""
+
+    positions: Int64[np.ndarray, " listed"]
+    scores: Float32[np.ndarray, " listed"]
+    errors: Float32[np.ndarray, " listed"]
+
+    def cut(self, k: int) -> "ShortList":
+        """Without those that can't be among the first `k`."""
+        if len(self.positions) <= k:
+            return self
+        kept = self.scores + self.errors >= kth(self.scores - self.errors, k)
+        return ShortList(self.positions[kept], self.scores[kept], self.errors[kept])
+
+
+@runtime_checkable
+class ExactScan(Protocol):
+    """Rows held in memory, on whatever device."""
+
+    @property
+    def error(self) -> float:
+        """How wrong an estimated score can be."""
+        ...
+
+    def largest(
+        self, query: Float32[np.ndarray, " dim"], count: int, mask: Bool[np.ndarray, " rows"] | None
+    ) -> Found:
+        """The rows with the largest estimated scores, best first."""
+        ...
+
+
+class Segment:
+    """An open segment."""
+
+    def __init__(self, entry: Entry, folder: Path, directory: Path, dim: int) -> None:
+        """Open nothing yet.
+
+        Args:
+            entry: What it is made of.
+            folder: The cache's folder.
+            directory: The collection's directory.
+            dim: How long a vector is.
+        """
+        self.entry = entry
+        self._folder = folder
+        self._directory = directory
+        self._dim = dim
+        self._exact_searches = 0
+        self._held: tuple[tuple[bytes, str], ExactScan] | None = None
+        self._sound = np.zeros(entry.rows, dtype=bool)
+
+    def open(self) -> None:
+        """Open its files, so that they stay readable when another process deletes them.
+
+        Raises:
+            CacheDamaged: It isn't what was published.
+        """
+        self.check()
+        assert len(self.rows) == len(self.vectors.rows)
+        assert self.live is None or len(self.live) == len(self.rows)
+        assert len(self.mean) == self._dim
+        assert self.entry.tuning is None or self.codes.lists
+        try:
+            self.facts.at(np.zeros(1, np.int64), self.rows[:1])
+        except sqlite3.Error as error:
+            raise CacheDamaged(str(error)) from error
+
+    def check(self, *, thorough: bool = False) -> None:
+        """Make sure that its files are what was published.
+
+        Raises:
+            CacheDamaged: They aren't.
+        """
+        for mark in self.entry.files.values():
+            check(self._folder, mark, thorough=thorough)
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """What is known of each row, of the type `ROW`, by ascending row number."""
+        found = np.fromfile(self._path("rows"), dtype=ROW, offset=4 * self._dim)
+        if len(found) != self.entry.rows:
+            raise CacheDamaged("rows are missing")
+        return found
+
+    @cached_property
+    def rows(self) -> Int64[np.ndarray, " rows"]:
+        """The row number of each position, ascending."""
+        return np.ascontiguousarray(self.table["row"])
+
+    @cached_property
+    def sums(self) -> UInt32[np.ndarray, " rows"]:
+        """The checksum of each vector."""
+        return np.ascontiguousarray(self.table["crc"])
+
+    @cached_property
+    def norms(self) -> Float32[np.ndarray, " rows"]:
+        """How far each vector is from `mean`."""
+        return np.ascontiguousarray(self.table["norm"])
+
+    @cached_property
+    def live(self) -> Bool[np.ndarray, " rows"] | None:
+        """Which rows are still there; None if all are."""
+        if "live" not in self.entry.files:
+            return None
+        bits = np.fromfile(self._path("live"), dtype=np.uint8)
+        return np.unpackbits(bits, count=self.entry.rows, bitorder="little").astype(bool)
+
+    @cached_property
+    def mean(self) -> Float32[np.ndarray, " dim"]:
+        """The mean that the codes and the norms of `table` belong to."""
+        return np.fromfile(self._path("rows"), dtype=np.float32, count=self._dim)
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """The vectors as they are stored."""
+        try:
+            return Vectors(self._path("vectors"), rows=self.entry.rows, dim=self._dim)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise CacheDamaged(str(error)) from error
+
+    @cached_property
+    def codes(self) -> Codes:
+        """The codes; a segment has them if its entry has a tuning."""
+        try:
+            return Codes.open(self._path("codes"), self.vectors)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise CacheDamaged(str(error)) from error
+
+    @cached_property
+    def facts(self) -> FactsFile:
+        """What is known of the items."""
+        return FactsFile(self._path("facts"), self._directory)
+
+    def raw(self, positions: Int64[np.ndarray, " chosen"]) -> Float16[np.ndarray, "chosen dim"]:
+        """The stored vectors at some positions, each checked once.
+
+        Raises:
+            CacheDamaged: One isn't what was stored.
+        """
+        found = np.asarray(self.vectors.rows[positions])
+        for i in np.flatnonzero(~self._sound[positions]).tolist():
+            if zlib.crc32(found[i].data) != self.sums[positions[i]]:
+                raise CacheDamaged("a vector has changed")
+        self._sound[positions] = True
+        return found
+
+    def shortlist(self, asked: Asked, mask: Bool[np.ndarray, " rows"] | None) -> ShortList:
+        """The items that may be among the nearest.
+
+        Args:
+            asked: What to look for.
+            mask: Which rows pass the filters; None stands for all. Deleted rows never do.
+        """
+        if self.live is not None:
+            mask = self.live if mask is None else mask & self.live
+        left = self.entry.rows if mask is None else int(np.count_nonzero(mask))
+        if not left:
+            return ShortList(
+                np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32)
+            )
+        tuning = self.entry.tuning
+        if not asked.exact and tuning is not None and left > EXACT_ROWS:
+            count = min(candidates(tuning, asked.k), self.entry.rows)
+            found = self.codes.candidates(asked.query, count, mask, probes=tuning.probes)
+            if len(found[0]) >= min(asked.k, left):
+                return self._listed(found, asked).cut(asked.k)
+        return self._exact(asked, mask, left)
+
+    def _exact(self, asked: Asked, mask: Bool[np.ndarray, " rows"] | None, left: int) -> ShortList:
+        self._exact_searches += 1
+        often = self.entry.rows > EXACT_ROWS and self._exact_searches > ROTATE_AFTER
+        if often or asked.device != "cpu":
+            found = self._in_memory(asked, mask, left)
+            if found is not None:
+                return found
+        count = min(left, max(MIN_SCANNED, 8 * asked.k, self.entry.rows // 100))
+        positions, products = self.vectors.largest(asked.query, count, mask)
+        listed = self._listed((positions, products), asked)
+        if len(positions) == left:
+            return listed.cut(asked.k)
+        # What the scan left out has a smaller product, but may be nearer to the mean.
+        best = kth(listed.scores - listed.errors, asked.k)
+        offset = float(asked.query @ asked.mean)
+        bounds = (float(products[-1]) - offset) / self.norms
+        possible = bounds + self._errors(np.ones(1, np.float32), self.norms, asked.mean) >= best
+        possible[positions] = False
+        if mask is not None:
+            possible &= mask
+        more = np.flatnonzero(possible)
+        if not len(more):
+            return listed.cut(asked.k)
+        products_of_more = self._products(asked.query, more)
+        return self._listed(
+            (np.concatenate([positions, more]), np.concatenate([products, products_of_more])), asked
+        ).cut(asked.k)
+
+    def _in_memory(
+        self, asked: Asked, mask: Bool[np.ndarray, " rows"] | None, left: int
+    ) -> ShortList | None:
+        """Exact search in memory; None if too many scores are equal, or nearly."""
+        if self.entry.rows * self._dim * 4 > ROTATE_BYTES:
+            return None
+        key = (asked.mean.tobytes(), asked.device)
+        if self._held is None or self._held[0] != key:
+            self._held = (key, _scan(self._centred(asked.mean), asked.device))
+        scan = self._held[1]
+        count = min(left, 2 * asked.k + (16 if asked.device == "cpu" else 2000))
+        positions, scores = scan.largest(asked.query, count, mask)
+        errors = np.full(len(scores), scan.error, np.float32)
+        listed = ShortList(positions, scores, errors)
+        if count < left and scores[-1] + scan.error >= kth(scores - errors, asked.k):
+            return None
+        return listed.cut(asked.k)
+
+    def _centred(self, mean: Float32[np.ndarray, " dim"]) -> Float32[np.ndarray, "rows dim"]:
+        from .exact import centre_rows
+
+        rows = np.empty((self.entry.rows, self._dim), np.float32)
+        for start, block in self.vectors.blocks():
+            rows[start : start + len(block)] = centre_rows(block, mean)
+        return rows
+
+    def _listed(self, found: Found, asked: Asked) -> ShortList:
+        positions, products = found
+        norms = self.norms[positions]
+        scores = (products - np.float32(asked.query @ asked.mean)) / norms
+        return ShortList(positions, scores, self._errors(np.abs(scores), norms, asked.mean))
+
+    def _errors(
+        self,
+        scores: Float32[np.ndarray, " scores"],
+        norms: Float32[np.ndarray, " rows"],
+        mean: Float32[np.ndarray, " dim"],
+    ) -> Float32[np.ndarray, " rows"]:
+        """How wrong estimated scores can be: by float32 rounding, and because the mean moved."""
+        moved = float(np.linalg.norm(mean - self.mean))
+        rounding = np.float32(1e-5) + np.float32(4e-6) / norms + np.float32(1e-6) / norms**2
+        if not moved:
+            return rounding
+        share = moved / norms
+        error = rounding + scores * share / np.maximum(1 - share, 0.5)
+        return np.where(share < 0.5, error, np.float32(4)).astype(np.float32)
+
+    def _products(
+        self, query: Float32[np.ndarray, " dim"], positions: Int64[np.ndarray, " chosen"]
+    ) -> Float32[np.ndarray, " chosen"]:
+        if len(positions) * 4 < self.entry.rows:
+            return self.vectors.rows[positions].astype(np.float32) @ query
+        products = np.concatenate([block @ query for _, block in self.vectors.blocks()])
+        return products[positions]
+
+    def _path(self, kind: str) -> Path:
+        return check(self._folder, self.entry.files[kind])
+
+
+def _scan(rows: Float32[np.ndarray, "rows dim"], device: str) -> ExactScan:
+    if device == "cpu":
+        return Rotated(rows)
+    from omni_encoder.torch_scan import TorchScan
+
+    return TorchScan(rows, device.removeprefix("torch:"))
+
+
+def kth(scores: Float32[np.ndarray, " scores"], k: int) -> float:
+    """The k-th largest score, or minus infinity if there are fewer."""
+    if len(scores) < k:
+        return -np.inf
+    return float(np.partition(scores, len(scores) - k)[len(scores) - k])
+
+
+def candidates(tuning: Tuning, k: int) -> int:
+    """How many candidates the `k` nearest need, on the curve through what was measured."""
+    few, many = tuning.candidates_10, tuning.candidates_100
+    slope = log(many / few) / log(10)
+    return max(ceil(few * (max(k, 10) / 10) ** slope), 2 * k)
+
+
+def checksums(vectors: Float16[np.ndarray, "rows dim"]) -> Sequence[int]:
+    """What `Segment.raw` compares."""
+    return [zlib.crc32(vector.data) for vector in vectors]

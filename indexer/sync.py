@@ -1,0 +1,197 @@
+"""Bringing the cache up to the table: changed rows go into small segments, lost ones are struck.
+
+A row is known by its number and the version of its last change. Whatever the table has that the
+cache has not is read, and whatever the cache has that the table has not is struck; so it doesn't
+matter how a version came about, or which versions lie between. On any doubt all is read anew.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from omni_encoder import Modality
+
+from .build import CODED_ROWS, Recipe, write_live, write_segment
+from .cache_files import CacheDamaged, CacheManifest, Entry, publish, read_published
+from .exact import centre_rows
+from .manifest import Manifest
+from .rows import Items
+from .segment import Segment
+from .table import MODALITIES, VectorTable
+from .tuning import QUERIES
+
+REBUILD_SHARE = 0.1
+"""A base with more changes than this share of its rows is written anew."""
+
+REBUILD_ROWS = 1000
+"""A base of no more rows is always written anew."""
+
+MEAN_DRIFT = 0.05
+"""Further than this from their mean, codes find too little and short lists get long."""
+
+RECALL = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a cache is, and what it is a cache of."""
+
+    folder: Path
+    directory: Path
+    manifest: Manifest
+    target: float = RECALL
+
+
+def synchronize(place: Place, *, anew: bool = False) -> CacheManifest:
+    """Bring the cache up to the newest version of the table, and publish it.
+
+    Args:
+        place: Where and what.
+        anew: Whether to build everything from the table.
+
+    Raises:
+        CollectionError: The table can't be read.
+        OSError: The cache can't be written.
+    """
+    place.folder.mkdir(parents=True, exist_ok=True)
+    table = VectorTable.open(place.directory, place.manifest.spec).pinned()
+    before = None if anew else read_published(place.folder)
+    if before is not None and not table.has_version(before.version, before.version_digest):
+        before = None
+    try:
+        entries = _entries(place, table, before)
+    except CacheDamaged:
+        entries = _entries(place, table, None)
+    made = CacheManifest(table.version, table.version_digest(), entries, _engine())
+    publish(place.folder, made)
+    return made
+
+
+def _entries(place: Place, table: VectorTable, before: CacheManifest | None) -> tuple[Entry, ...]:
+    rows, updated = table.row_stamps()
+    if before is None:
+        return tuple(_build(place, table, modality) for modality in table.modalities())
+    spec = place.manifest.spec
+    old = {
+        (entry.modality, entry.base): Segment(entry, place.folder, place.directory, spec.dim)
+        for entry in before.entries
+    }
+    for segment in old.values():
+        segment.open()  # what is kept must be sound
+    new = np.ones(len(rows), dtype=bool)
+    live = {key: _still_there(segment, rows, updated, new) for key, segment in old.items()}
+    if not new.any() and all(mask.all() for mask in live.values()):
+        return before.entries
+    added = table.items_at(rows[new]) if new.any() else {}
+    entries: list[Entry] = []
+    for modality in MODALITIES:
+        base, delta = old.get((modality, True)), old.get((modality, False))
+        fresh = added.get(modality)
+        if base is None and fresh is None:
+            continue
+        if base is None or _worn(base, live[modality, True], delta, fresh, place):
+            entries.append(_build(place, table, modality))
+            continue
+        entries.append(_struck(base, live[modality, True], place.folder))
+        if delta is not None:
+            kept = _items(delta).chosen(live[modality, False])
+            fresh = kept if fresh is None else kept.joined(fresh)
+        if fresh is not None and len(fresh.rows):
+            recipe = Recipe(place.manifest.mean(modality), place.target, _nobody(spec.dim))
+            entries.append(write_segment(place.folder, modality, fresh, recipe, base=False))
+    return tuple(entry for entry in entries if entry.rows > entry.deleted)
+
+
+def _still_there(
+    segment: Segment,
+    rows: Int64[np.ndarray, " items"],
+    updated: Int64[np.ndarray, " items"],
+    new: Bool[np.ndarray, " items"],
+) -> Bool[np.ndarray, " rows"]:
+    """Which rows of a segment are as the table has them; these are struck from `new`."""
+    if not len(rows):
+        return np.zeros(segment.entry.rows, dtype=bool)
+    places = np.minimum(np.searchsorted(rows, segment.rows), len(rows) - 1)
+    same = (rows[places] == segment.rows) & (updated[places] == segment.table["updated"])
+    if segment.live is not None:
+        same &= segment.live
+    new[places[same]] = False
+    return same
+
+
+def _worn(
+    base: Segment,
+    live: Bool[np.ndarray, " rows"],
+    delta: Segment | None,
+    fresh: Items | None,
+    place: Place,
+) -> bool:
+    """Whether a base is better written anew than amended."""
+    rows = base.entry.rows
+    later = (delta.entry.rows if delta else 0) + (len(fresh.rows) if fresh else 0)
+    gone = rows - int(np.count_nonzero(live))
+    mean = place.manifest.mean(base.entry.modality)
+    return (
+        (rows <= REBUILD_ROWS and later + gone > 0)
+        or later + gone > max(REBUILD_ROWS, REBUILD_SHARE * rows)
+        or float(np.linalg.norm(mean - base.mean)) > MEAN_DRIFT
+    )
+
+
+def _struck(base: Segment, live: Bool[np.ndarray, " rows"], folder: Path) -> Entry:
+    deleted = int(np.count_nonzero(~live))
+    if deleted == base.entry.deleted:
+        return base.entry
+    files = {**base.entry.files, "live": write_live(folder, live)}
+    return replace(base.entry, deleted=deleted, files=files)
+
+
+def _items(segment: Segment) -> Items:
+    """What a segment holds, every byte of it checked."""
+    segment.check(thorough=True)
+    vectors = np.array(segment.vectors.rows)
+    return Items(segment.rows, segment.table["updated"].copy(), vectors, segment.facts.all())
+
+
+def _build(place: Place, table: VectorTable, modality: Modality) -> Entry:
+    """Write the base of a modality from the table."""
+    items = table.items(modality)
+    mean = place.manifest.mean(modality)
+    strangers = _nobody(place.manifest.spec.dim)
+    if len(items.rows) > CODED_ROWS:
+        strangers = _strangers(place, table, modality)
+    recipe = Recipe(mean, place.target, strangers)
+    return write_segment(place.folder, modality, items, recipe, base=True)
+
+
+def _strangers(
+    place: Place, table: VectorTable, modality: Modality
+) -> Float32[np.ndarray, "strangers dim"]:
+    """Centred vectors of other modalities, equally many of each: what users will ask with."""
+    others = [other for other in table.modalities() if other is not modality]
+    found: Sequence[Float32[np.ndarray, "few dim"]] = [
+        centre_rows(
+            table.some_vectors(other, QUERIES // len(others)).astype(np.float32),
+            place.manifest.mean(other),
+        )
+        for other in others
+    ]
+    return np.concatenate([_nobody(place.manifest.spec.dim), *found])
+
+
+def _nobody(dim: int) -> Float32[np.ndarray, "none dim"]:
+    return np.zeros((0, dim), np.float32)
+
+
+def _engine() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in ("faiss-cpu", "faiss-gpu"):
+        try:
+            return f"{name} {version(name)}"
+        except PackageNotFoundError:
+            continue
+    return "faiss"

@@ -1,0 +1,298 @@
+"""Taking a collection's vectors out, and bringing vectors in: Arrow, Parquet, NumPy, FAISS.
+
+`parquet` and `arrow` are one file with a row for each item: its facts, its paths and its vector.
+`numpy` and `faiss` are a folder with two files for each modality, `image.npy` or `image.faiss` and
+`image.jsonl`, whose lines are the facts of the vectors in the same order.
+
+What comes from outside is not trusted. Pickled arrays are refused, and of FAISS's files only flat
+ones are taken, which are read here and never by FAISS.
+"""
+
+import json
+import os
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from blake3 import blake3
+from jaxtyping import Float32
+from pyarrow import ipc
+
+from omni_encoder import CollectionError, MediaError, Modality, Span
+from omni_encoder.media import MediaInfo
+
+from .catalogue import Catalogue, ContentKey, ContentRow
+from .collection import Collection
+from .rows import ItemRow
+from .table import VectorTable
+from .where import FACTS
+
+_BATCH_ROWS = 1024
+_FLAT = {b"IxFI", b"IxF2", b"IxFl"}
+# Four bytes of kind, dimensions, count, two that are not used, whether trained, and the metric.
+_FLAT_HEADER = struct.Struct("<4siqqqBi")
+_MOST_DIMENSIONS = 65_536
+
+
+class Form(StrEnum):
+    """How vectors lie outside a collection."""
+
+    PARQUET = "parquet"
+    ARROW = "arrow"
+    NUMPY = "numpy"
+    FAISS = "faiss"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Some items of one modality: a dict of facts and paths for each, and unit rows."""
+
+    facts: Sequence[Mapping[str, object]]
+    vectors: Float32[np.ndarray, "items dim"]
+
+
+def export(collection: Collection, target: Path, form: Form) -> int:
+    """Write all items of a collection.
+
+    Args:
+        collection: What to write.
+        target: A file for `parquet` and `arrow`, a folder for the others; it must not exist.
+        form: How to write it.
+
+    Returns:
+        How many items were written.
+
+    Raises:
+        CollectionError: The target exists or can't be written, or the collection is damaged.
+    """
+    if os.path.lexists(target):
+        raise CollectionError(f"{target} exists already", hint="name another file or folder")
+    parts = list(_parts(collection))
+    try:
+        if form in (Form.PARQUET, Form.ARROW):
+            _write_table(parts, collection, target, form)
+        else:
+            target.mkdir(parents=True)
+            for part in parts:
+                _write_folder(part, target, form)
+    except OSError as error:
+        raise CollectionError(f"can't write {target}: {error.strerror}") from error
+    return sum(len(part.facts) for part in parts)
+
+
+def bring_in(source: Path, collection: Collection, form: Form) -> int:
+    """Add the items of a file or folder to a collection; those that are there already stay.
+
+    Items keep the content that they are said to have; without one, the vector itself stands for
+    it. Paths are not taken over: a file belongs to a collection when it has been indexed.
+
+    Args:
+        source: What `export` wrote, or something of the same form.
+        collection: Where they go. Its encoder must be the one that made the vectors.
+        form: How they lie there.
+
+    Returns:
+        How many items were added.
+
+    Raises:
+        CollectionError: Vectors are of another length, not finite, or the file isn't sound.
+        MediaError: There is no such file.
+    """
+    if not source.exists():
+        raise MediaError(f"there is no file {source}", reason="missing")
+    try:
+        parts = list(_read(source, form))
+    except (OSError, ValueError, KeyError, TypeError, struct.error, pa.ArrowException) as error:
+        raise CollectionError(
+            f"{source} can't be read as {form}: {error}",
+            hint="docs/collection.md describes the forms",
+        ) from error
+    rows = [row for part in parts for row in _rows(part, collection.spec.dim, source)]
+    added = 0
+    with collection.writing("import") as writer:
+        known = writer.catalogue.contents()
+        groups: dict[ContentKey, list[ItemRow]] = {}
+        for row in rows:
+            groups.setdefault(row.key, []).append(row)
+        for key, group in groups.items():
+            if key in known:
+                continue
+            whole = _numbered(group)
+            writer.add(whole)
+            writer.enter_content(ContentRow(key, len(whole), partial=False))
+            added += len(whole)
+            if writer.waiting()[0] >= _BATCH_ROWS:
+                writer.commit()
+    return added
+
+
+def _parts(collection: Collection) -> Iterator[_Part]:
+    catalogue = Catalogue.open_to_read(collection.directory)
+    table = VectorTable.open(collection.directory, collection.spec).pinned()
+    for modality in table.modalities():
+        items = table.items(modality)
+        facts: list[Mapping[str, object]] = []
+        for values in items.facts:
+            known = dict(zip(FACTS, values, strict=True))
+            key = ContentKey(str(known["content"]), modality)
+            paths = [one.path.decode("utf-8", "replace") for one in catalogue.locations(key)]
+            facts.append(known | {"paths": paths})
+        yield _Part(facts, items.vectors.astype(np.float32))
+    catalogue.close()
+
+
+def _write_table(parts: Sequence[_Part], collection: Collection, target: Path, form: Form) -> None:
+    columns: dict[str, list[object]] = {
+        name: [one[name] for part in parts for one in part.facts] for name in (*FACTS, "paths")
+    }
+    vectors = [vector for part in parts for vector in part.vectors]
+    kinds = {"TEXT": pa.string(), "INTEGER": pa.int64(), "REAL": pa.float64()}
+    fields = [pa.field(name, kinds[kind]) for name, kind in FACTS.items()]
+    fields += [
+        pa.field("paths", pa.list_(pa.string())),
+        pa.field("vector", pa.list_(pa.float32(), collection.spec.dim)),
+    ]
+    spec = collection.spec
+    metadata: dict[bytes | str, bytes | str] = {
+        "encoder": spec.name,
+        "fingerprint": spec.fingerprint,
+    }
+    table = pa.table(columns | {"vector": vectors}, schema=pa.schema(fields, metadata=metadata))
+    if form is Form.PARQUET:
+        pq.write_table(table, target)
+        return
+    with pa.OSFile(str(target), "wb") as file, ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _write_folder(part: _Part, folder: Path, form: Form) -> None:
+    name = str(part.facts[0]["modality"])
+    with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as lines:
+        for facts in part.facts:
+            lines.write(json.dumps(facts, ensure_ascii=False) + "\n")
+    if form is Form.NUMPY:
+        np.save(folder / f"{name}.npy", part.vectors, allow_pickle=False)
+        return
+    rows, dim = part.vectors.shape
+    with (folder / f"{name}.faiss").open("wb") as file:
+        # FAISS's flat index by inner product (metric 0), which `faiss.read_index` opens.
+        file.write(_FLAT_HEADER.pack(b"IxFI", dim, rows, 1 << 20, 1 << 20, 1, 0))
+        file.write(struct.pack("<Q", rows * dim))
+        file.write(part.vectors.astype("<f4").tobytes())
+
+
+def _read(source: Path, form: Form) -> Iterator[_Part]:
+    if form in (Form.PARQUET, Form.ARROW):
+        yield _read_table(source, form)
+        return
+    for path in sorted(source.glob(f"*.{'npy' if form is Form.NUMPY else 'faiss'}")):
+        vectors = np.load(path, allow_pickle=False) if form is Form.NUMPY else read_flat(path)
+        text = path.with_suffix(".jsonl").read_text("utf-8").splitlines()
+        facts = [cast("dict[str, object]", json.loads(line)) for line in text]
+        yield _Part(facts, np.asarray(vectors, dtype=np.float32))
+
+
+def _read_table(source: Path, form: Form) -> _Part:
+    if form is Form.PARQUET:
+        table = pq.read_table(source)
+    else:
+        with pa.memory_map(str(source)) as file:
+            table = ipc.open_file(file).read_all()
+    rows = cast("list[list[float]]", table["vector"].to_pylist())
+    facts = cast("list[dict[str, object]]", table.drop_columns(["vector"]).to_pylist())
+    return _Part(facts, np.array(rows, dtype=np.float32).reshape(len(rows), -1))
+
+
+def read_flat(path: Path) -> Float32[np.ndarray, "rows dim"]:
+    """The vectors of a FAISS file that holds a flat index, without any code of FAISS's.
+
+    Raises:
+        ValueError: It holds something else, or is not as long as it says.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header = file.read(_FLAT_HEADER.size)
+        kind, dim, rows, *_ = _FLAT_HEADER.unpack(header)
+        if kind not in _FLAT:
+            raise ValueError("only flat FAISS indexes are taken, such as IndexFlatIP")
+        (count,) = struct.unpack("<Q", file.read(8))
+        expected = _FLAT_HEADER.size + 8 + 4 * count
+        if not 0 < dim <= _MOST_DIMENSIONS or rows < 0 or count != rows * dim:
+            raise ValueError("its header contradicts itself")
+        if size != expected:
+            raise ValueError(f"it has {size} bytes instead of {expected}")
+        return np.frombuffer(file.read(), dtype="<f4").reshape(rows, dim)
+
+
+def _rows(part: _Part, dim: int, source: Path) -> Iterator[ItemRow]:
+    """The items of a part, checked."""
+    vectors = part.vectors
+    if vectors.ndim != 2 or vectors.shape != (len(part.facts), dim):
+        raise CollectionError(
+            f"{source} has vectors of the shape {vectors.shape} for {len(part.facts)} items",
+            hint=f"this collection takes one vector of {dim} numbers for each item",
+        )
+    norms = np.linalg.norm(vectors, axis=1)
+    if not np.all(np.isfinite(norms) & (norms > 0)):
+        raise CollectionError(f"{source} has vectors that are zero or not finite")
+    for facts, vector in zip(part.facts, vectors / norms[:, None], strict=True):
+        try:
+            yield _row(facts, vector.astype(np.float32))
+        except (ValueError, KeyError, TypeError) as error:
+            raise CollectionError(
+                f"{source} has an item that can't be understood: {error}",
+                hint="an item needs a modality at least: text, image, audio or video",
+            ) from error
+
+
+def _row(facts: Mapping[str, object], vector: Float32[np.ndarray, " dim"]) -> ItemRow:
+    modality = Modality(str(facts["modality"]))
+    content = str(facts.get("content") or blake3(vector.tobytes()).hexdigest(length=16))
+    if len(content) != 32 or set(content) - set("0123456789abcdef"):
+        raise ValueError(f"{content!r} is no content, which has 32 hexadecimal digits")
+    start, end = facts.get("start_s"), facts.get("end_s")
+    info = MediaInfo(
+        modality,
+        str(facts.get("mime") or "application/octet-stream"),
+        title=_text(facts.get("title")),
+        caption=_text(facts.get("caption")),
+        width=_whole(facts.get("width")),
+        height=_whole(facts.get("height")),
+        duration=_real(facts.get("duration")),
+    )
+    return ItemRow(
+        key=ContentKey(content, modality),
+        part=_whole(facts.get("part")) or 0,
+        last=True,
+        span=None if start is None or end is None else Span(_real(start) or 0.0, _real(end) or 0.0),
+        text=_text(facts.get("text")),
+        info=info,
+        vector=vector,
+    )
+
+
+def _numbered(rows: Sequence[ItemRow]) -> list[ItemRow]:
+    """The parts of one content in order, numbered from 0, the last one marked."""
+    ordered = sorted(rows, key=lambda row: row.part)
+    return [
+        replace(row, part=number, last=number == len(ordered) - 1)
+        for number, row in enumerate(ordered)
+    ]
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _whole(value: object) -> int | None:
+    return None if value is None else int(cast("int", value))
+
+
+def _real(value: object) -> float | None:
+    return None if value is None else float(cast("float", value))

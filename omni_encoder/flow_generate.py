@@ -1,0 +1,229 @@
+"""Generation with the flow model: the sampler's wiring, guidance, and the length of texts.
+
+The length of a text is found before it is written (NExT-OMNI's dynamic generation): the slots begin
+as one block of noise, and blocks are added while the model is not sure that the text ends in them.
+"""
+
+# What torch returns is typed only in part; it is checked where it is named or passed on.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from .flow_model import FlowModel, Part
+from .flow_neighbours import NeighbourNoise
+from .flow_noise import KeyedNoise
+from .flow_path import MetricPath
+from .flow_sampler import StepRule, draw, guided, pure_noise, sample, schedule
+from .flow_score import cross_entropy
+from .types import Modality
+
+Paths = Mapping[Modality, Sequence[MetricPath]]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRule:
+    """How to draw.
+
+    Attributes:
+        steps: Calls of the model (twice as many with guidance).
+        guidance: How strongly the condition counts; 1 asks the model once a step.
+        temperature: Of the clean tokens.
+        shift: See `flow_sampler.schedule`.
+        step_rule: See `flow_sampler.step_rates`.
+        seed: Of all that is drawn.
+        block: Slots that a text's length is a multiple of.
+        most_blocks: The longest text.
+        sure: How probable an end within the slots must be.
+    """
+
+    steps: int = 16
+    guidance: float = 1.0
+    temperature: float = 1.0
+    shift: float = 1.0
+    step_rule: StepRule = "midpoint"
+    seed: int = 0
+    block: int = 16
+    most_blocks: int = 4
+    sure: float = 0.6
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.block < 1 or self.most_blocks < 1:
+            raise ValueError(
+                "steps, block and most_blocks must be at least 1, got "
+                f"{self.steps}, {self.block}, {self.most_blocks}"
+            )
+        if not 0 <= self.sure <= 1:
+            raise ValueError(f"sure must be in [0, 1], got {self.sure}")
+
+
+def flow_loss(
+    model: FlowModel,
+    paths: Paths,
+    parts: Sequence[Part],
+    *,
+    generator: torch.Generator,
+    drop: float = 0.1,
+    words: NeighbourNoise | None = None,
+) -> Tensor:
+    """Cross-entropy of the target part's clean tokens, one random time a row.
+
+    Args:
+        model: The model.
+        paths: The noise of each kind's books.
+        parts: The sequence; its target part is noised here.
+        generator: Where times, noise and dropping come from.
+        drop: Share of rows whose condition is dropped, which guidance needs.
+        words: Cheaper noise of the same law for words; None writes the law out.
+    """
+    at = next(i for i, part in enumerate(parts) if part.target)
+    target = parts[at]
+    batch, slots, books = target.tokens.shape
+    t = torch.rand(batch, generator=generator)
+    dropped = torch.rand(batch, generator=generator) < drop
+    if target.modality is Modality.TEXT and words is not None:
+        times = t[:, None, None].expand(batch, slots, books)
+        noised = words.sample(target.tokens, times, generator)
+    else:
+        noised = _blurred(paths[target.modality], target.tokens, t, generator)
+    sequence = [*parts[:at], replace(target, tokens=noised), *parts[at + 1 :]]
+    hidden = model.hidden(sequence, dropped=dropped)
+    rows, clean = hidden[target.real], target.tokens[target.real]
+    logits = [book[None] for book in model.logits(target.modality, rows, clean)]
+    return cross_entropy(logits, clean[None], torch.ones(1, len(rows), dtype=torch.bool))
+
+
+def _blurred(
+    paths: Sequence[MetricPath], clean: Tensor, t: Tensor, generator: torch.Generator
+) -> Tensor:
+    batch, slots, books = clean.shape
+    return torch.stack(
+        [
+            path.sample(
+                clean[..., m],
+                t[:, None].expand(batch, slots),
+                torch.rand(batch, slots, generator=generator),
+            )
+            for m, path in enumerate(paths[:books])
+        ],
+        dim=-1,
+    )
+
+
+@torch.no_grad()
+def generate(
+    model: FlowModel,
+    paths: Paths,
+    condition: Sequence[Part],
+    modality: Modality,
+    *,
+    slots: int,
+    rule: GenerateRule | None = None,
+    keys: Int[Tensor, " batch"] | None = None,
+) -> Int[Tensor, "batch slots books"]:
+    """Draw the tokens of one part given those before it.
+
+    Args:
+        model: The model, in evaluation mode.
+        paths: The noise of each kind's books.
+        condition: Clean parts; at least one, all of one batch size.
+        modality: Of what is drawn.
+        slots: How many; for texts see `text_slots`.
+        rule: How to draw.
+        keys: Of the rows; a row's noise depends on the seed and its key alone.
+
+    Raises:
+        ValueError: There is no condition.
+    """
+    if not condition:
+        raise ValueError("generation needs at least one part to start from")
+    rule = rule or GenerateRule()
+    batch, noise = len(condition[0].tokens), KeyedNoise(rule.seed)
+    start = pure_noise(paths[modality], (batch, slots), noise, keys=keys)
+    real = torch.ones(batch, slots, dtype=torch.bool, device=start.device)
+
+    def predict(tokens: Tensor, _t: float, uniform: Tensor) -> Tensor:
+        parts = [*condition, Part(modality, tokens, real, target=True)]
+        hidden = [model.hidden(parts).flatten(0, 1)]
+        if rule.guidance != 1:
+            nothing = torch.ones(batch, dtype=torch.bool, device=tokens.device)
+            hidden.append(model.hidden(parts, dropped=nothing).flatten(0, 1))
+        numbers = uniform.flatten(0, 1)
+
+        def choose(logits: Sequence[Tensor], book: int) -> Tensor:
+            mixed = logits[0]
+            if len(logits) > 1:
+                mixed = guided(logits[0], logits[1], rule.guidance)
+            mixed = _supported(mixed, paths[modality][book])
+            return draw(mixed, numbers[:, book], temperature=rule.temperature)
+
+        return model.drawn(modality, hidden, choose).view_as(tokens)
+
+    return sample(
+        paths[modality],
+        predict,
+        start,
+        schedule(rule.steps, shift=rule.shift),
+        noise,
+        keys=keys,
+        rule=rule.step_rule,
+    )
+
+
+def _supported(logits: Tensor, path: MetricPath) -> Tensor:
+    """Control tokens and dead codes are never drawn."""
+    if path.support is None:
+        return logits
+    return logits.masked_fill(~path.support, float("-inf"))
+
+
+@torch.no_grad()
+def text_slots(
+    model: FlowModel,
+    paths: Paths,
+    condition: Sequence[Part],
+    *,
+    end: int,
+    rule: GenerateRule | None = None,
+) -> int:
+    """How many slots the batch's texts need: the fewest blocks in which all surely end.
+
+    Each length costs one call of the model, on noise.
+
+    Args:
+        model: The model.
+        paths: The noise of each kind's books.
+        condition: Clean parts.
+        end: The id of `<EOS>`.
+        rule: How long a block is, and how sure is sure.
+    """
+    rule = rule or GenerateRule()
+    batch = len(condition[0].tokens)
+    for blocks in range(1, rule.most_blocks):
+        slots = blocks * rule.block
+        tokens = pure_noise(paths[Modality.TEXT], (batch, slots), KeyedNoise(rule.seed))
+        real = torch.ones(batch, slots, dtype=torch.bool)
+        hidden = model.hidden([*condition, Part(Modality.TEXT, tokens, real, target=True)])
+        words = model.logits(Modality.TEXT, hidden.flatten(0, 1), tokens.flatten(0, 1))[0]
+        ends = words.softmax(dim=-1)[:, end].view(batch, slots)
+        if bool((ends.amax(dim=1) >= rule.sure).all()):
+            return slots
+    return rule.most_blocks * rule.block
+
+
+def block_padded(
+    rows: Sequence[Sequence[int]], *, end: int, pad: int, block: int
+) -> tuple[Int[Tensor, "batch slots"], Bool[Tensor, "batch slots"]]:
+    """Texts as targets: ids, `<EOS>`, and `<PAD>` up to a whole number of blocks, all of it learnt.
+
+    Only whole blocks beyond a row's own are marked as not real.
+    """
+    lengths = [-(-(len(row) + 1) // block) * block for row in rows]
+    ids = torch.full((len(rows), max(lengths)), pad)
+    for target, row in zip(ids, rows, strict=True):
+        target[: len(row) + 1] = torch.tensor([*row, end])
+    return ids, torch.arange(ids.shape[1])[None] < torch.tensor(lengths)[:, None]

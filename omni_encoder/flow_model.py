@@ -1,0 +1,228 @@
+"""The generating half of the model: codes enter the shared backbone, and heads read them out again.
+
+As in NExT-OMNI (2510.13721): media enter as the vectors of their codes, not as ids; words keep
+their embeddings; one bidirectional backbone sees the whole interleaved sequence; a light head for
+each kind of media guesses the clean codes of a position one after the other, and the word head is
+tied to the embeddings. There is no time input: how noisy a sequence is can be seen.
+"""
+
+# What torch returns is typed only in part; it is checked where it is named or passed on.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .network import OmniNetwork
+from .types import Modality
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A stretch of one kind in a sequence.
+
+    Attributes:
+        modality: Text, image or audio.
+        tokens: Word ids (one book) or codes.
+        real: Slots that are not padding.
+        target: Whether it is to be generated; the rest is the condition.
+    """
+
+    modality: Modality
+    tokens: Int[Tensor, "batch slots books"]
+    real: Bool[Tensor, "batch slots"]
+    target: bool = False
+
+
+class CodeInput(nn.Module):
+    """Codes of one kind of media as tokens of the backbone's width, between two markers."""
+
+    def __init__(self, codebooks: Float[Tensor, "books codes dim"], slots: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("codebooks", functional.normalize(codebooks, dim=-1))
+        self.project = nn.Linear(codebooks.shape[0] * codebooks.shape[2], width)
+        self.positions = nn.Parameter(torch.randn(slots, width) * 0.02)
+
+    def forward(
+        self, codes: Int[Tensor, "batch slots books"]
+    ) -> Float[Tensor, "batch slots width"]:
+        """Embed codes, at most `slots` of them."""
+        books = self.get_buffer("codebooks")
+        vectors = books[torch.arange(len(books), device=codes.device), codes]
+        return self.project(vectors.flatten(2)) + self.positions[: codes.shape[1]]
+
+
+class SubCodeHead(nn.Module):
+    """The clean codes of a position, one after the other.
+
+    One causal attention step over the position's feature and the codes before, as UniTok's head.
+    """
+
+    def __init__(self, width: int, books: int, codes: int, *, inner: int, heads: int) -> None:
+        super().__init__()
+        self.books, self.codes, self.heads = books, codes, heads
+        self.enter = nn.Linear(width, inner)
+        self.before = nn.Parameter(torch.randn(books - 1, codes, inner) * 0.02)
+        self.places = nn.Parameter(torch.randn(books, inner) * 0.02)
+        self.attention_norm = nn.LayerNorm(inner)
+        self.qkv = nn.Linear(inner, 3 * inner)
+        self.out = nn.Linear(inner, inner)
+        self.mlp_norm = nn.LayerNorm(inner)
+        self.up = nn.Linear(inner, 4 * inner)
+        self.down = nn.Linear(4 * inner, inner)
+        self.norm = nn.LayerNorm(inner)
+        self.logits = nn.Linear(inner, codes)
+
+    def forward(
+        self, hidden: Float[Tensor, "rows width"], known: Int[Tensor, "rows books_before"]
+    ) -> Float[Tensor, "rows books_before_and_1 codes"]:
+        """Logits of the first codes of each row, each given the true ones before it."""
+        count = known.shape[1]
+        numbers = torch.arange(count, device=known.device)
+        x = torch.cat([self.enter(hidden)[:, None], self.before[numbers, known]], dim=1)
+        x = x + self.places[: count + 1]
+        rows, length, inner = x.shape
+        qkv = self.qkv(self.attention_norm(x)).view(rows, length, 3, self.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(mixed.transpose(1, 2).reshape(rows, length, inner))
+        x = x + self.down(functional.gelu(self.up(self.mlp_norm(x))))
+        return self.logits(self.norm(x))
+
+
+class WordHead(nn.Module):
+    """Logits of words, tied to the embeddings they entered by."""
+
+    def __init__(self, width: int, words: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        self.bias = nn.Parameter(torch.zeros(words))
+
+    def forward(
+        self, hidden: Float[Tensor, "rows width"], words: Float[Tensor, "words width"]
+    ) -> Float[Tensor, "rows words"]:
+        """Logits of every word."""
+        return self.norm(functional.gelu(self.map(hidden))) @ words.T + self.bias
+
+
+class FlowModel(nn.Module):
+    """The shared network with inputs and heads for codes.
+
+    Args:
+        network: The network whose backbone and word embeddings are shared, not copied.
+        codebooks: The code vectors of each kind of media, [books, codes, dim].
+        slots: The most positions of each kind of media.
+        inner: Inner width of the code heads.
+    """
+
+    def __init__(
+        self,
+        network: OmniNetwork,
+        codebooks: Mapping[Modality, Tensor],
+        *,
+        slots: Mapping[Modality, int],
+        inner: int = 128,
+    ) -> None:
+        super().__init__()
+        width = network.config.backbone.width
+        self.network = network
+        self.inputs = nn.ModuleDict(
+            {m: CodeInput(books, slots[m], width) for m, books in codebooks.items()}
+        )
+        self.heads = nn.ModuleDict(
+            {
+                m: SubCodeHead(width, *books.shape[:2], inner=inner, heads=4)
+                for m, books in codebooks.items()
+            }
+        )
+        self.words = WordHead(width, network.config.vocabulary)
+        kinds = len(Modality)
+        self.markers = nn.Parameter(torch.randn(kinds, 2, width) * 0.02)
+        self.role = nn.Parameter(torch.zeros(2, width))  # condition, target
+        self.null = nn.Parameter(torch.randn(width) * 0.02)
+
+    def hidden(
+        self,
+        parts: Sequence[Part],
+        *,
+        dropped: Bool[Tensor, " batch"] | None = None,
+    ) -> Float[Tensor, "batch target_slots width"]:
+        """The backbone's features at the slots of the one target part.
+
+        Args:
+            parts: The sequence, in order; one is the target.
+            dropped: Rows whose condition is replaced by the null token, for guidance.
+
+        Raises:
+            ValueError: Not exactly one part is the target.
+        """
+        targets = [i for i, part in enumerate(parts) if part.target]
+        if len(targets) != 1:
+            raise ValueError(f"a sequence has one target part, got {len(targets)}")
+        embedded: list[Tensor] = []
+        real: list[Tensor] = []
+        start = 0
+        for i, part in enumerate(parts):
+            tokens, there = self._embed(part, dropped)
+            if i == targets[0]:
+                start = sum(x.shape[1] for x in embedded) + 1
+            embedded.append(tokens)
+            real.append(there)
+        out = self.network.backbone(torch.cat(embedded, dim=1), torch.cat(real, dim=1))
+        return out[:, start : start + parts[targets[0]].tokens.shape[1]]
+
+    def _embed(self, part: Part, dropped: Tensor | None) -> tuple[Tensor, Tensor]:
+        if part.modality is Modality.TEXT:
+            x = self.network.text(part.tokens[..., 0])
+        else:
+            x = self.inputs[part.modality](part.tokens)
+        batch = len(x)
+        first, last = (
+            self.markers[list(Modality).index(part.modality)].expand(batch, 2, -1).split(1, dim=1)
+        )
+        if dropped is not None and not part.target:
+            x = torch.where(dropped[:, None, None], self.null, x)
+        x = torch.cat([first, x, last], dim=1) + self.role[int(part.target)]
+        always = part.real.new_ones(batch, 1)
+        return x, torch.cat([always, part.real, always], dim=1)
+
+    def logits(
+        self,
+        modality: Modality,
+        hidden: Float[Tensor, "rows width"],
+        clean: Int[Tensor, "rows books"],
+    ) -> list[Float[Tensor, "rows size"]]:
+        """Logits of each book, given the true codes before it: what training and scoring need."""
+        if modality is Modality.TEXT:
+            return [self.words(hidden, self.network.text.words.weight)]
+        books = self.heads[modality](hidden, clean[:, :-1])
+        return list(books.unbind(dim=1))
+
+    def drawn(
+        self,
+        modality: Modality,
+        hidden: Sequence[Float[Tensor, "rows width"]],
+        choose: Callable[[Sequence[Tensor], int], Tensor],
+    ) -> Int[Tensor, "rows books"]:
+        """Clean codes drawn one book after the other.
+
+        Args:
+            modality: Of the target.
+            hidden: Features with the condition and, for guidance, without.
+            choose: Takes the logits that each of `hidden` gives and the book's number.
+        """
+        if modality is Modality.TEXT:
+            words = self.network.text.words.weight
+            return choose([self.words(h, words) for h in hidden], 0)[:, None]
+        head = self.heads[modality]
+        assert isinstance(head, SubCodeHead)
+        known = torch.zeros(len(hidden[0]), 0, dtype=torch.long, device=hidden[0].device)
+        for book in range(head.books):
+            logits = [head(h, known)[:, -1] for h in hidden]
+            known = torch.cat([known, choose(logits, book)[:, None]], dim=1)
+        return known

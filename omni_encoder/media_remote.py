@@ -1,0 +1,180 @@
+"""Decoding in a process of its own, which is replaced when a file makes it crash or hang."""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from .errors import MediaError
+from .media_info import MediaInfo, Reason
+from .types import MediaItem, MediaLayout, Modality, Span
+
+SLOWEST_DRIVE = 4e6
+"""Bytes a second that any drive is taken to bring; larger files get more time."""
+
+START_SECONDS = 120.0
+"""How long a child may take to start, which a busy machine can draw out."""
+
+_PAYLOAD_TYPES = {Modality.IMAGE: np.uint8, Modality.VIDEO: np.uint8, Modality.AUDIO: np.float32}
+_PIPE_BYTES = 1 << 20
+
+
+class RemoteDecoder:
+    """Opens media files like `open_media`, in a child process. For one thread.
+
+    The child is started with the first file, and again after it had to be ended.
+    """
+
+    def __init__(self, *, file_seconds: float, file_bytes: int) -> None:
+        """Set the limits.
+
+        Args:
+            file_seconds: How long one part of a file may take, beside what reading it takes.
+            file_bytes: How much memory a file may take.
+        """
+        self._file_seconds = file_seconds
+        self._file_bytes = file_bytes
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def open(self, path: Path, layout: MediaLayout) -> tuple[MediaInfo, Iterator[MediaItem]]:
+        """See `open_media`.
+
+        Raises:
+            MediaError: Also if the file crashed its decoder, or took too long.
+            ChildProcessError: No child can be started here.
+        """
+        seconds = self._file_seconds + path.stat().st_size / SLOWEST_DRIVE
+        command: dict[str, object] = {"open": os.fspath(path), "layout": asdict(layout)}
+        header, payload = self._ask(command, path, seconds)
+        info = cast("dict[str, object]", header["info"])
+        info["modality"] = Modality(str(info["modality"]))
+        return MediaInfo(**info), self._items(header, payload, path, seconds)  # pyright: ignore[reportArgumentType] - the child made it of one
+
+    def kill(self) -> None:
+        """End the child, from any thread; whoever waits for it gets an error."""
+        if self._child is not None:
+            self._child.kill()
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            child, self._child = self._child, None
+            child.kill()
+            child.communicate()
+
+    def _items(
+        self, header: dict[str, object], payload: bytearray, path: Path, seconds: float
+    ) -> Iterator[MediaItem]:
+        while "item" in header:
+            yield _to_item(cast("dict[str, object]", header["item"]), payload)
+            header, payload = self._ask({"next": True}, path, seconds)
+
+    def _ask(
+        self, command: dict[str, object], path: Path, seconds: float
+    ) -> tuple[dict[str, object], bytearray]:
+        if self._child is None:
+            self._child = self._start()
+        child = self._child
+        assert child.stdin is not None and child.stdout is not None  # noqa: PT018 - both are pipes
+        deadline = time.monotonic() + seconds
+        try:
+            child.stdin.write(json.dumps(command).encode() + b"\n")
+            child.stdin.flush()
+            text, payload = _read_message(child.stdout.fileno(), deadline)
+        except TimeoutError as error:
+            self.close()
+            message = f"{path.name} takes more than {seconds:.0f} seconds to decode"
+            raise MediaError(message, reason=Reason.TIMED_OUT) from error
+        except (EOFError, BrokenPipeError) as error:
+            child.kill()
+            code = child.wait()
+            self.close()
+            message = f"{path.name} crashed its decoder ({_cause(code)})"
+            hint = "the file is damaged or hostile; the other files are not affected"
+            raise MediaError(message, reason=Reason.CRASHED, hint=hint) from error
+        header = cast("dict[str, object]", json.loads(text))
+        if "error" in header:
+            said = cast("dict[str, str]", header["error"])
+            raise MediaError(said["message"], reason=said["reason"], hint=said["hint"])
+        return header, payload
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        # -P: the folder that a user is in may hold a json.py, which must not hide Python's.
+        module = "omni_encoder.media_worker"
+        command = [sys.executable, "-P", "-m", module, str(self._file_bytes)]
+        # Where this process finds its modules, the child has to find them too.
+        paths = os.pathsep.join(path for path in sys.path if path)
+        single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        child = subprocess.Popen(  # noqa: S603 - our own module
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | single | {"PYTHONPATH": paths},
+            pipesize=_PIPE_BYTES if sys.platform == "linux" else -1,
+        )
+        assert child.stdout is not None
+        try:
+            _read_message(child.stdout.fileno(), time.monotonic() + START_SECONDS)
+        except (EOFError, TimeoutError) as error:
+            child.kill()
+            child.communicate()
+            raise ChildProcessError("no process that decodes can be started") from error
+        return child
+
+
+def _read_message(descriptor: int, deadline: float) -> tuple[bytearray, bytearray]:
+    lengths = _read(descriptor, 12, deadline)
+    text = _read(descriptor, int.from_bytes(lengths[:4], "big"), deadline)
+    return text, _read(descriptor, int.from_bytes(lengths[4:], "big"), deadline)
+
+
+def _read(descriptor: int, count: int, deadline: float) -> bytearray:
+    """Read so many bytes.
+
+    Raises:
+        EOFError: The other end was closed first.
+        TimeoutError: It took too long.
+    """
+    data = bytearray(count)
+    view, at = memoryview(data), 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while at < count:
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError
+            got = os.readv(descriptor, [view[at:]])
+            if got == 0:
+                raise EOFError
+            at += got
+    return data
+
+
+def _to_item(described: dict[str, object], payload: bytearray) -> MediaItem:
+    modality = Modality(str(described["modality"]))
+    span = cast("list[float] | None", described["span"])
+    content: str | np.ndarray
+    if modality is Modality.TEXT:
+        content = payload.decode("utf-8", "surrogatepass")
+    else:
+        shape = cast("list[int]", described["shape"])
+        content = np.frombuffer(payload, _PAYLOAD_TYPES[modality]).reshape(shape)
+    part = cast("int", described["part"])
+    return MediaItem(modality, content, part, Span(*span) if span else None)
+
+
+def _cause(code: int) -> str:
+    import signal
+
+    try:
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    except ValueError:
+        return f"exit code {code}"

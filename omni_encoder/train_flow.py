@@ -1,0 +1,365 @@
+"""Training the flow: captions from codes, and codes from captions, over one backbone.
+
+A step takes one direction only (NExT-OMNI's one-modality batches): text to image, image to text,
+text to audio or audio to text. Codes of all items are made once; held-out items are only validated
+on.
+"""
+
+# What numpy and torch return is typed only in part; it is checked where it is named or passed on.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import csv
+import json
+import math
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .flow_checkpoint import END_ID, PAD_ID, new_flow, save_flow
+from .flow_generate import block_padded, flow_loss
+from .flow_model import Part
+from .flow_neighbours import NeighbourNoise
+from .model import OmniEncoder
+from .registry import shipped_checkpoint, shipped_tokens
+from .token_checkpoint import Tokenizers, load_tokenizers
+from .train_config import TrainConfig, TrainingError, read_config
+from .train_data import TrainItem, read_items
+from .train_token_data import ImageSource, SoundSource, token_features
+from .types import Modality
+
+Progress = Callable[[str, int, int, dict[str, float]], None]
+_CHUNK = 64
+_CHECKED = 64  # held-out items a direction is validated on
+_MEDIA = (Modality.IMAGE, Modality.AUDIO)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowConfig:
+    """The `[flow]` section of a training run.
+
+    Attributes:
+        encoder: The checkpoint to start from; the shipped one if not given.
+        tokens: Its tokenizers; the shipped ones if not given.
+        steps: Steps.
+        batch: Items a step.
+        rate: Peak learning rate of fresh inputs and heads.
+        backbone_rate: Peak learning rate of the backbone.
+        warmup: Steps until the learning rate peaks; it falls to zero as a cosine.
+        weight_decay: Decoupled weight decay of matrices.
+        drop: Share of rows that are trained without their condition, which guidance needs.
+        block: Texts are padded to a multiple of so many tokens.
+        words: Longest caption, in tokens; longer ones are cut.
+        inner: Inner width of the code heads.
+        near: Words kept near each word for cheap noise; 0 writes the law out.
+        save_every: Steps between saves.
+        validate_every: Steps between validations.
+    """
+
+    encoder: Path | None = None
+    tokens: Path | None = None
+    steps: int = 2000
+    batch: int = 32
+    rate: float = 1e-3
+    backbone_rate: float = 1e-4
+    warmup: int = 100
+    weight_decay: float = 0.02
+    drop: float = 0.1
+    block: int = 16
+    words: int = 30
+    inner: int = 128
+    near: int = 64
+    save_every: int = 100
+    validate_every: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "warmup", "block", "words", "save_every", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.drop < 1:
+            raise ValueError(f"drop must be in [0, 1), got {self.drop}")
+
+
+def read_flow_config(path: Path) -> tuple[TrainConfig, FlowConfig]:
+    """Read a run's TOML file that has a `[flow]` section.
+
+    Raises:
+        TrainingError: The file is missing, is not TOML, or a value is unknown or out of range.
+    """
+    common = read_config(path)
+    table: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8")).get("flow", {})
+    unknown = sorted(table.keys() - {field.name for field in fields(FlowConfig)})
+    if unknown:
+        raise TrainingError(f"{path}: unknown setting flow.{unknown[0]}")
+    for name in ("encoder", "tokens"):
+        if name in table:
+            table[name] = path.resolve().parent / str(table[name])
+    try:
+        return common, FlowConfig(**table)  # pyright: ignore[reportArgumentType] - checked above
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"{path}: flow: {error}", hint="see docs/training.md") from error
+
+
+def train_flow(config: Path, *, resume: bool = True, progress: Progress | None = None) -> Path:
+    """Train the generating half as a TOML file says; writes `flow.safetensors` into its folder.
+
+    An interrupted run goes on from its last save, with the batches it would have seen.
+
+    Raises:
+        TrainingError: The config or its data can't be used.
+        CheckpointError: The encoder or its tokenizers can't be loaded.
+    """
+    common, settings = read_flow_config(config)
+    torch.set_num_threads(common.threads)
+    path = settings.encoder or shipped_checkpoint()
+    encoder = OmniEncoder.load(path, name=f"omni:{path}")
+    tokenizers = load_tokenizers(settings.tokens or shipped_tokens(), encoder.network)
+    trainer = FlowTrainer(common, settings, encoder, tokenizers, progress or _silent)
+    return trainer.run(resume=resume)
+
+
+def _silent(phase: str, done: int, total: int, values: dict[str, float]) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Coded:
+    """Items of one modality with codes and at least one caption.
+
+    Attributes:
+        codes: [items, 64, books].
+        captions: Word ids of each item's captions, without [CLS] and `<EOS>`.
+        rows: Which may be trained on.
+        held: Which are held out.
+    """
+
+    codes: Tensor
+    captions: list[list[list[int]]]
+    rows: np.ndarray
+    held: np.ndarray
+
+
+class FlowTrainer:
+    """One run of flow training."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        settings: FlowConfig,
+        encoder: OmniEncoder,
+        tokenizers: Tokenizers,
+        progress: Progress,
+    ) -> None:
+        self.config, self.settings, self.progress = config, settings, progress
+        self.encoder, self.tokenizers = encoder, tokenizers
+        items = read_items(config)
+        self.data = {m: self._coded(m, [i for i in items if i.modality is m]) for m in _MEDIA}
+        self.directions = [
+            (modality, towards)
+            for modality, data in self.data.items()
+            if len(data.rows)
+            for towards in (modality, Modality.TEXT)
+        ]
+        if not self.directions:
+            raise TrainingError("no item has a caption and codes", hint="see docs/training.md")
+        torch.manual_seed(config.seed)
+        self.flow = new_flow(encoder.network, tokenizers, inner=settings.inner)
+        words = self.flow.paths[Modality.TEXT][0]
+        progress("word neighbours", 0, 1, {})
+        self.near = NeighbourNoise(words, count=settings.near) if settings.near else None
+        self.optimizer = self._optimizer()
+        self.step = 0
+        self.log: list[dict[str, float]] = []
+
+    @torch.inference_mode()
+    def _coded(self, modality: Modality, items: list[TrainItem]) -> _Coded:
+        tokenizer = self.tokenizers.by_modality.get(modality)
+        if not items or tokenizer is None:
+            nothing = np.zeros(0, dtype=np.int64)
+            return _Coded(torch.zeros(0, 64, 1, dtype=torch.long), [], nothing, nothing)
+        source = (ImageSource if modality is Modality.IMAGE else SoundSource)(self.encoder)
+        kept = token_features(
+            items, source, self.config.run, lambda w, d, t: self.progress(w, d, t, {})
+        )
+        codes = torch.zeros(len(items), 64, tokenizer.config.books, dtype=torch.long)
+        usable = np.flatnonzero(kept.counts() > 0)
+        deep = tokenizer.config.deep
+        for start in range(0, len(usable), _CHUNK):
+            rows = usable[start : start + _CHUNK]
+            tokens = torch.from_numpy(kept.padded(rows)[0])
+            patches = tokens[..., deep:]
+            if modality is Modality.IMAGE:
+                patches = patches / 127.5 - 1
+            codes[rows] = tokenizer.encode(tokens[..., :deep], patches)
+        encode = self.encoder.tokenizer.encode_batch
+        captions = [
+            [e.ids[1:-1][: self.settings.words] for e in encode(list(item.captions))]
+            for item in items
+        ]
+        captions = [[ids for ids in one if ids] for one in captions]
+        named = np.array([i for i in usable if captions[i]], dtype=np.int64)
+        held = np.array([items[i].held_out for i in named], dtype=bool)
+        return _Coded(codes, captions, named[~held], named[held])
+
+    def _optimizer(self) -> torch.optim.AdamW:
+        groups: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
+        for name, parameter in self.flow.model.named_parameters():
+            old = name.startswith("network.")
+            parameter.requires_grad = not old or name.startswith("network.backbone.")
+            if parameter.requires_grad:
+                rate = self.settings.backbone_rate if old else self.settings.rate
+                groups.setdefault((rate, parameter.ndim >= 2), []).append(parameter)
+        return torch.optim.AdamW(
+            [
+                {
+                    "params": parameters,
+                    "peak": rate,
+                    "weight_decay": self.settings.weight_decay if matrix else 0.0,
+                }
+                for (rate, matrix), parameters in groups.items()
+            ],
+            betas=(0.9, 0.95),
+        )
+
+    def run(self, *, resume: bool) -> Path:
+        """Take all steps, and write the result."""
+        saved = self.config.run / "flow.pt"
+        if resume and saved.exists():
+            self._restore(saved)
+        self.flow.model.train()
+        while self.step < self.settings.steps:
+            values = self._take_step()
+            self.step += 1
+            self.log.append({"step": float(self.step), **values})
+            self.progress("flow", self.step, self.settings.steps, values)
+            if self.step % self.settings.save_every == 0 or self.step == self.settings.steps:
+                self._save(saved)
+            if self.step % self.settings.validate_every == 0:
+                values = self.validate()
+                self.progress("flow check", self.step, self.settings.steps, values)
+                with (self.config.run / "validation.jsonl").open("a", encoding="utf-8") as file:
+                    line = {"stage": "flow", "step": self.step, **values}
+                    file.write(json.dumps(line) + "\n")
+        plain = {n: v for n, v in asdict(self.settings).items() if n not in ("encoder", "tokens")}
+        self.flow.training.update(config=plain, seed=self.config.seed, checks=self.validate())
+        save_flow(self.flow, self.config.run / "flow.safetensors")
+        return self.config.run / "flow.safetensors"
+
+    def _take_step(self) -> dict[str, float]:
+        settings = self.settings
+        generator = np.random.default_rng([self.config.seed, 5, self.step])
+        noise = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+        direction = int(generator.integers(len(self.directions)))
+        modality, towards = self.directions[direction]
+        data = self.data[modality]
+        rows = generator.choice(data.rows, min(settings.batch, len(data.rows)), replace=False)
+        parts = self.parts(modality, towards, rows, generator)
+        loss = flow_loss(
+            self.flow.model,
+            self.flow.paths,
+            parts,
+            generator=noise,
+            drop=settings.drop,
+            words=self.near,
+        )
+        warm = min(1.0, (self.step + 1) / settings.warmup)
+        rate = warm * 0.5 * (1 + math.cos(math.pi * self.step / settings.steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(list(self.flow.model.parameters()), 1.0)
+        self.optimizer.step()
+        if not math.isfinite(loss.item()):
+            raise TrainingError(
+                f"the loss is not finite at step {self.step}", hint="lower the rate"
+            )
+        return {"loss": loss.item(), "direction": float(direction)}
+
+    def parts(
+        self,
+        modality: Modality,
+        towards: Modality,
+        rows: np.ndarray,
+        generator: np.random.Generator,
+    ) -> list[Part]:
+        """The sequence of one direction: condition, then target."""
+        data = self.data[modality]
+        ids = [data.captions[r][int(generator.integers(len(data.captions[r])))] for r in rows]
+        codes = data.codes[torch.from_numpy(rows)]
+        every = torch.ones(codes.shape[:2], dtype=torch.bool)
+        if towards is Modality.TEXT:
+            padded, real = block_padded(ids, end=END_ID, pad=PAD_ID, block=self.settings.block)
+            target = Part(Modality.TEXT, padded[..., None], real, target=True)
+            return [Part(modality, codes, every), target]
+        longest = max(map(len, ids))
+        padded = torch.zeros(len(ids), longest, dtype=torch.long)
+        real = torch.arange(longest)[None] < torch.tensor([len(row) for row in ids])[:, None]
+        for target, row in zip(padded, ids, strict=True):
+            target[: len(row)] = torch.tensor(row)
+        words = Part(Modality.TEXT, padded[..., None], real)
+        return [words, Part(modality, codes, every, target=True)]
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Nats a slot on held-out items, by direction: with the condition, and with another's.
+
+        `shuffled` beyond the plain value is what the condition is worth.
+        """
+        self.flow.model.eval()
+        values: dict[str, float] = {}
+        for modality, towards in self.directions:
+            data = self.data[modality]
+            rows = (data.held if len(data.held) else data.rows)[:_CHECKED]
+            generator = np.random.default_rng(self.config.seed)
+            condition, target = self.parts(modality, towards, rows, generator)
+            other = Part(condition.modality, condition.tokens.roll(1, 0), condition.real.roll(1, 0))
+            name = f"text->{modality}" if towards is modality else f"{modality}->text"
+            for label, first in ((name, condition), (f"{name} shuffled", other)):
+                loss = flow_loss(
+                    self.flow.model,
+                    self.flow.paths,
+                    [first, target],
+                    generator=torch.Generator().manual_seed(0),
+                    drop=0,
+                    words=self.near,
+                )
+                values[label] = loss.item()
+        self.flow.model.train()
+        return values
+
+    def _trained(self) -> dict[str, Tensor]:
+        return {n: p for n, p in self.flow.model.named_parameters() if p.requires_grad}
+
+    def _save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".partial")
+        torch.save(
+            {
+                "step": self.step,
+                "trained": {n: p.detach() for n, p in self._trained().items()},
+                "optimizer": self.optimizer.state_dict(),
+            },
+            unfinished,
+        )
+        unfinished.replace(path)
+        log = path.with_name("flow.csv")
+        fresh = not log.exists()
+        with log.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self.log[0]))
+            if fresh:
+                writer.writeheader()
+            writer.writerows(self.log)
+        self.log.clear()
+
+    def _restore(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        with torch.no_grad():
+            for name, parameter in self._trained().items():
+                parameter.copy_(state["trained"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]

@@ -1,0 +1,328 @@
+"""Training the tokenizers: reconstruct, quantize, and keep the meaning.
+
+NExT-OMNI's warm-up (2510.13721, eq. 1) in small: reconstruction, quantization and a semantic loss,
+which here regresses the item's frozen search vector. Held-out items are only validated on.
+"""
+
+# What numpy and torch return is typed only in part; it is checked where it is named or passed on.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import csv
+import json
+import math
+import tomllib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .model import OmniEncoder
+from .patches import IMAGE_GRID, mirrored
+from .quantize import MultiCodebook, Quantized, perplexity
+from .registry import shipped_checkpoint
+from .token_checkpoint import Tokenizers, save_tokenizers, towers_digest
+from .token_samples import write_contact_sheet, write_sounds
+from .tokenizer import MediaTokenizer, TokenizerConfig, reconstruction_loss
+from .train_config import TrainConfig, TrainingError, read_config
+from .train_data import Features, TrainItem, read_items
+from .train_token_data import ImageSource, SoundSource, token_features
+from .types import Modality
+
+Progress = Callable[[str, int, int, dict[str, float]], None]
+_CHUNK = 64
+_SAMPLES = 48
+_REVIVE_EVERY = 50
+_BOOKS = {Modality.IMAGE: 4, Modality.AUDIO: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class TokensConfig:
+    """The `[tokens]` section of a training run.
+
+    Attributes:
+        encoder: The checkpoint whose encoders the tokenizers read; the shipped one if not given.
+        steps: Steps of each modality.
+        batch: Items a step.
+        rate: Peak learning rate.
+        warmup: Steps until the learning rate peaks; it falls to zero as a cosine.
+        weight_decay: Decoupled weight decay of matrices.
+        semantic_weight: Of one minus the cosine to the search vector.
+        width: Inner width of the tokenizers.
+        codes: Entries of a codebook.
+        use_deep: Whether the understanding encoder's features are read.
+        use_patch: Whether pixels and spectrogram strips are read.
+        save_every: Steps between saves.
+        validate_every: Steps between validations.
+        modalities: Which tokenizers to train.
+    """
+
+    encoder: Path | None = None
+    steps: int = 2000
+    batch: int = 64
+    rate: float = 1e-3
+    warmup: int = 100
+    weight_decay: float = 0.02
+    semantic_weight: float = 0.2
+    width: int = 192
+    codes: int = 256
+    use_deep: bool = True
+    use_patch: bool = True
+    save_every: int = 100
+    validate_every: int = 500
+    modalities: tuple[str, ...] = (Modality.IMAGE, Modality.AUDIO)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "warmup", "width", "codes", "save_every", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        unknown = set(self.modalities) - {str(m) for m in _BOOKS}
+        if unknown or not self.modalities:
+            raise ValueError(f"modalities must be image and audio, got {self.modalities}")
+
+
+def read_tokens_config(path: Path) -> tuple[TrainConfig, TokensConfig]:
+    """Read a run's TOML file that has a `[tokens]` section.
+
+    Raises:
+        TrainingError: The file is missing, is not TOML, or a value is unknown or out of range.
+    """
+    common = read_config(path)
+    table: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8")).get("tokens", {})
+    unknown = sorted(table.keys() - {field.name for field in fields(TokensConfig)})
+    if unknown:
+        raise TrainingError(f"{path}: unknown setting tokens.{unknown[0]}")
+    if "encoder" in table:
+        table["encoder"] = path.resolve().parent / str(table["encoder"])
+    listed = table.get("modalities")
+    if isinstance(listed, list):
+        table["modalities"] = tuple(map(str, listed))
+    try:
+        return common, TokensConfig(**table)  # pyright: ignore[reportArgumentType] - checked above
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"{path}: tokens: {error}", hint="see docs/training.md") from error
+
+
+def train_tokens(config: Path, *, resume: bool = True, progress: Progress | None = None) -> Path:
+    """Train the tokenizers as a TOML file says; writes `tokens.safetensors` into its run folder.
+
+    An interrupted run goes on from its last save, with the batches it would have seen.
+
+    Raises:
+        TrainingError: The config or its data can't be used.
+        CheckpointError: The encoder can't be loaded.
+    """
+    common, settings = read_tokens_config(config)
+    torch.set_num_threads(common.threads)
+    path = settings.encoder or shipped_checkpoint()
+    encoder = OmniEncoder.load(path, name=f"omni:{path}")
+    items = read_items(common)
+    made: dict[Modality, MediaTokenizer] = {}
+    report: dict[str, object] = {"config": _plain(settings), "seed": common.seed}
+    for name in settings.modalities:
+        modality = Modality(name)
+        own = [item for item in items if item.modality is modality]
+        trainer = TokenTrainer(common, settings, encoder, own, progress or _silent)
+        made[modality] = trainer.run(resume=resume)
+        report[name] = trainer.validate()
+        trainer.write_samples()
+    tokenizers = Tokenizers(made, towers_digest(encoder.network), report)
+    save_tokenizers(tokenizers, common.run / "tokens.safetensors")
+    return common.run / "tokens.safetensors"
+
+
+def _silent(phase: str, done: int, total: int, values: dict[str, float]) -> None:
+    """Report nothing."""
+
+
+def _plain(settings: TokensConfig) -> dict[str, object]:
+    return {n: v for n, v in asdict(settings).items() if n != "encoder"}
+
+
+class TokenTrainer:
+    """One tokenizer's training."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        settings: TokensConfig,
+        encoder: OmniEncoder,
+        items: list[TrainItem],
+        progress: Progress,
+    ) -> None:
+        self.config, self.settings, self.progress = config, settings, progress
+        self.modality = items[0].modality if items else Modality.IMAGE
+        source = (ImageSource if self.modality is Modality.IMAGE else SoundSource)(encoder)
+        self.data: Features = token_features(
+            items, source, config.run, lambda what, done, total: progress(what, done, total, {})
+        )
+        usable = self.data.counts() > 0
+        held = np.array([item.held_out for item in items])
+        self.rows = np.flatnonzero(usable & ~held)
+        self.held = np.flatnonzero(usable & held)
+        patch = {Modality.IMAGE: 192, Modality.AUDIO: 256}[self.modality]
+        self.deep = self.data.tokens.shape[1] - patch
+        torch.manual_seed(config.seed)
+        self.tokenizer = MediaTokenizer(
+            TokenizerConfig(
+                str(self.modality),
+                deep=self.deep,
+                patch=patch,
+                books=_BOOKS[self.modality],
+                codes=settings.codes,
+                width=settings.width,
+                vector=self.data.teacher.shape[1],
+                use_deep=settings.use_deep,
+                use_patch=settings.use_patch,
+            )
+        )
+        matrices = [p for p in self.tokenizer.parameters() if p.ndim == 2]
+        rest = [p for p in self.tokenizer.parameters() if p.ndim != 2]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": settings.weight_decay},
+                {"params": rest, "weight_decay": 0.0},
+            ],
+            betas=(0.9, 0.95),
+        )
+        self.step = 0
+        self.log: list[dict[str, float]] = []
+
+    def run(self, *, resume: bool) -> MediaTokenizer:
+        """Take all steps, and return the tokenizer in evaluation mode."""
+        saved = self.config.run / f"tokens-{self.modality}.pt"
+        if resume and saved.exists():
+            self._restore(saved)
+        self.tokenizer.train()
+        while self.step < self.settings.steps:
+            values = self._take_step()
+            self.step += 1
+            self.log.append({"step": float(self.step), **values})
+            self.progress(f"{self.modality} codes", self.step, self.settings.steps, values)
+            if self.step % self.settings.save_every == 0 or self.step == self.settings.steps:
+                self._save(saved)
+            if self.step % self.settings.validate_every == 0:
+                values = self.validate()
+                self.progress(f"{self.modality} check", self.step, self.settings.steps, values)
+                with (self.config.run / "validation.jsonl").open("a", encoding="utf-8") as file:
+                    line = {"stage": f"tokens-{self.modality}", "step": self.step, **values}
+                    file.write(json.dumps(line) + "\n")
+        return self.tokenizer.eval()
+
+    def _take_step(self) -> dict[str, float]:
+        settings = self.settings
+        generator = np.random.default_rng([self.config.seed, 4, self.step])
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
+        rows = generator.choice(self.rows, min(settings.batch, len(self.rows)), replace=False)
+        deep, patches, target = self.batch(rows, mirror=bool(generator.random() < 0.5))
+        latents = self.tokenizer.latents(deep, patches)
+        quantized: Quantized = self.tokenizer.books(latents)
+        made = self.tokenizer.draw(quantized.vectors)
+        rebuilt = reconstruction_loss(made, self.tokenizer.joined(patches), scales=3)
+        meant = self.tokenizer.meaning(quantized.vectors)
+        lost = 1 - torch.einsum("bd,bd->b", meant, target).mean()
+        loss = rebuilt + quantized.loss + settings.semantic_weight * lost
+        warm = min(1.0, (self.step + 1) / settings.warmup)
+        rate = warm * 0.5 * (1 + math.cos(math.pi * self.step / settings.steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.rate * rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(list(self.tokenizer.parameters()), 1.0)
+        self.optimizer.step()
+        # Late in training the codebooks rest, so that no code changes its meaning at the end.
+        if self.step % _REVIVE_EVERY == 0 and self.step < 0.8 * settings.steps:
+            order = torch.Generator().manual_seed(self.step)
+            self.tokenizer.books.revive(latents.detach(), order)
+        values = {"loss": loss.item(), "rebuilt": rebuilt.item(), "codes": quantized.loss.item()}
+        if not math.isfinite(values["loss"]):
+            raise TrainingError(
+                f"the loss is not finite at step {self.step}", hint="lower the rate"
+            )
+        return {**values, "meaning": lost.item()}
+
+    def batch(self, rows: np.ndarray, *, mirror: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Encoder features, patches as the tokenizer reads them, and search vectors of items."""
+        tokens = torch.from_numpy(self.data.padded(rows)[0])
+        deep, patches = tokens[..., : self.deep], tokens[..., self.deep :]
+        if self.modality is Modality.IMAGE:
+            patches = patches / 127.5 - 1
+            if mirror:
+                deep, patches = mirrored(deep, inner=2), mirrored(patches, inner=IMAGE_GRID)
+        return deep, patches, torch.from_numpy(self.data.teacher[rows])
+
+    @torch.inference_mode()
+    def validate(self) -> dict[str, float]:
+        """Loss, code use and meaning on the held-out items.
+
+        `l1` is the mean absolute error of pixels in [-1, 1] or log-mel values; `perplexity` is the
+        least over codebooks; `cosine` says how well codes alone guess the search vector.
+        """
+        rows = self.held if len(self.held) else self.rows
+        tokenizer = self.tokenizer.eval()
+        sums, codes = np.zeros(3), []
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            deep, patches, target = self.batch(part)
+            codes.append(tokenizer.encode(deep, patches))
+            vectors = tokenizer.books.lookup(codes[-1])
+            gap = tokenizer.draw(vectors).clamp(-1, None) - tokenizer.joined(patches)
+            cosine = torch.einsum("bd,bd->b", tokenizer.meaning(vectors), target)
+            sums += len(part) * np.array(
+                [gap.abs().mean().item(), gap.square().mean().item(), cosine.mean().item()]
+            )
+        used = perplexity(torch.cat(codes), size=self.settings.codes)
+        tokenizer.train()
+        l1, square, cosine = (sums / len(rows)).tolist()
+        return {
+            "l1": l1,
+            "psnr": 10 * math.log10(4 / max(square, 1e-12)),
+            "perplexity": used.min().item(),
+            "cosine": cosine,
+            "items": float(len(rows)),
+        }
+
+    @torch.inference_mode()
+    def write_samples(self) -> None:
+        """Held-out reconstructions: `tokens-image.png` (originals above) or `tokens-audio/`."""
+        rows = self.held if len(self.held) else self.rows
+        rows = rows[:: max(1, len(rows) // _SAMPLES)][:_SAMPLES]
+        deep, patches, _ = self.batch(rows)
+        true = self.tokenizer.joined(patches)
+        made = self.tokenizer.eval().decode(self.tokenizer.encode(deep, patches))
+        if self.modality is Modality.IMAGE:
+            write_contact_sheet(true, made, self.config.run / "tokens-image.png")
+        else:
+            write_sounds(true, made, self.config.run / "tokens-audio")
+
+    def _save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".partial")
+        books: MultiCodebook = self.tokenizer.books
+        torch.save(
+            {
+                "step": self.step,
+                "tokenizer": self.tokenizer.state_dict(),
+                "usage": books.get_buffer("usage"),
+                "optimizer": self.optimizer.state_dict(),
+            },
+            unfinished,
+        )
+        unfinished.replace(path)
+        log = path.with_suffix(".csv")
+        fresh = not log.exists()
+        with log.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self.log[0]))
+            if fresh:
+                writer.writeheader()
+            writer.writerows(self.log)
+        self.log.clear()
+
+    def _restore(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        self.tokenizer.load_state_dict(state["tokenizer"])
+        self.tokenizer.books.get_buffer("usage").copy_(state["usage"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]

@@ -1,0 +1,141 @@
+"""`omnidex bench list|run|compare|report|check|tables|mteb` with the toy encoder."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import miniatures
+
+from .conftest import Ended
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of datasets, of which two are there, as the working directory."""
+    miniatures.coco(tmp_path / "data" / "coco", images=6)
+    miniatures.esc50(tmp_path / "data" / "esc50")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_list_names_every_benchmark_and_what_it_needs(omnidex: Callable[..., Ended]) -> None:
+    ended = omnidex("bench", "list")
+    listed = json.loads(omnidex("bench", "list", "--json").out)["benchmarks"]
+
+    assert ended.code == 0
+    assert "coco-5k\tretrieval\t" in ended.out
+    assert {entry["name"] for entry in listed} >= {"flickr30k", "mixbench", "startup", "manifest"}
+    assert all(entry["layout"] for entry in listed if entry["kind"] == "retrieval")
+
+
+def test_benchmarks_run_by_name_are_printed_and_kept(
+    folder: Path, omnidex: Callable[..., Ended]
+) -> None:
+    ended = omnidex("bench", "run", "coco-5k", "esc50", "--data", "data")
+    again = omnidex("bench", "run", "coco-5k", "--data", "data", "--json")
+
+    assert ended.code == 0
+    rows = [line.split("\t") for line in ended.out.splitlines()]
+    assert [row[0] for row in rows] == ["text->image", "image->text", "audio->class"]
+    assert "n = 6 images, 12 captions" in ended.err
+    assert "images: 6 found, 5000 published" in ended.err
+    document = json.loads(again.out)
+    assert document["directions"]["text->image"]["queries"] == 12
+    assert Path(document["file"]).is_file()
+    assert document["protocol"]["ties"] == "worst"
+
+
+def test_what_is_missing_is_one_message_with_exit_code_2(
+    folder: Path, omnidex: Callable[..., Ended]
+) -> None:
+    ended = omnidex("bench", "run", "clotho", "--data", "data", "--json")
+
+    assert ended.code == 2
+    error = json.loads(ended.err)
+    assert "clotho needs clotho_captions_evaluation.csv in data" in json.dumps(error)
+    assert "evaluation/" in json.dumps(error)
+    assert omnidex("bench", "run", "cocoa").code == 2
+
+
+def test_results_are_compared_and_reported(folder: Path, omnidex: Callable[..., Ended]) -> None:
+    first, second = (
+        json.loads(
+            omnidex("bench", "run", "coco-5k", "--data", "data", "--json", "--encoder", name).out
+        )["file"]
+        for name in ("omni", "other")
+    )
+
+    compared = omnidex("bench", "compare", first, second)
+    whole = json.loads(omnidex("bench", "compare", first, second, "--json").out)
+    page = omnidex("bench", "report", "omnidex-results", "-o", "r.html")
+    table = omnidex("bench", "report", first, "-o", "r.md", "--json")
+
+    assert compared.code == 0
+    assert len(compared.out.splitlines()) == 8
+    assert set(whole["directions"]) == {"text->image", "image->text"}
+    assert page.out == "r.html\n"
+    assert "<table>" in (folder / "r.html").read_text()
+    assert json.loads(table.out)["benchmarks"] == ["coco-5k"]
+    assert (folder / "r.md").read_text().startswith("## coco-5k")
+    assert omnidex("bench", "compare", first, "nowhere.json").code == 2
+    assert omnidex("bench", "report", "nowhere.json").code == 2
+
+
+def test_run_files_and_clip_benchmark_json_are_written_when_asked_for(
+    folder: Path, omnidex: Callable[..., Ended]
+) -> None:
+    options = ("--data", "data", "--trec", "--clip-benchmark", "--results", "kept")
+    assert omnidex("bench", "run", "coco-5k", *options).code == 0
+
+    assert sorted(path.name for path in (folder / "kept/trec").iterdir()) == [
+        f"coco-5k.{direction}.{kind}"
+        for direction in ("image-to-text", "text-to-image")
+        for kind in ("qrels", "run")
+    ]
+    (written,) = (folder / "kept/clip_benchmark").iterdir()
+    assert json.loads(written.read_text())["dataset"] == "mscoco_captions"
+
+
+def test_tables_go_into_a_page_or_to_stdout(folder: Path, omnidex: Callable[..., Ended]) -> None:
+    rows = []
+    for number in range(3):
+        miniatures.write_picture(folder / f"{number}.png", number)
+        row = {"id": f"{number}", "modality": "image", "file": f"{number}.png"}
+        rows.append({**row, "captions": [f"number {number}"]})
+    miniatures.write_lines(folder / "m.jsonl", rows)
+    (folder / "r.md").write_text(
+        "<!-- table: directions --><!-- end --><!-- table: parts --><!-- end -->"
+    )
+
+    printed = omnidex("bench", "tables", "m.jsonl")
+    written = omnidex("bench", "tables", "m.jsonl", "--write", "r.md", "--encoder", "omni")
+
+    assert (printed.code, written.code) == (0, 0)
+    assert "| text → image | 3 | 3 | 0.333 |" in printed.out
+    assert "omni S@1" in (folder / "r.md").read_text()
+    assert omnidex("bench", "tables", "none.jsonl").code == 2
+
+
+def test_a_check_that_fails_exits_with_1(
+    omnidex: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from omnidex_benchmarks import gate
+
+    slow = gate.Check("speed", "A speed", "lower", 1.5, lambda _: 9.0)
+    monkeypatch.setattr(gate, "CHECKS", (slow,))
+    monkeypatch.setattr(gate, "committed_baselines", lambda: {"speed": 2.0})
+
+    ended = omnidex("bench", "check")
+
+    assert ended.code == 1
+    assert "worse" in ended.out
+    assert json.loads(omnidex("bench", "check", "--json").out)["passed"] is False
+    assert omnidex("bench", "check", "--update", tmp_path / "b.json").code == 0
+    assert json.loads((tmp_path / "b.json").read_text()) == {"speed": 9.0}
+
+
+def test_mteb_wants_tasks_or_mock(omnidex: Callable[..., Ended]) -> None:
+    assert omnidex("bench", "mteb").code == 2
+    assert omnidex("bench", "mteb", "SomeTask", "--mock").code == 2

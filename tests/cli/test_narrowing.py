@@ -1,0 +1,96 @@
+"""What narrows `omnidex search`, and the commands that look after the search cache."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import Ended
+
+Run = Callable[..., Ended]
+
+
+def names(omnidex: Run, *arguments: object) -> set[str]:
+    ended = omnidex("search", "dogs", "--json", *arguments)
+    assert ended.code in (0, 1), ended.err
+    return {Path(hit["path"]).name for hit in json.loads(ended.out)["hits"]}
+
+
+def test_folders_dates_and_types_choose_before_the_search(media: Path, omnidex: Run) -> None:
+    (media / "old").mkdir()
+    (media / "red.png").rename(media / "old" / "crimson.png")
+    os.utime(media / "old" / "crimson.png", (1_000_000_000, 1_000_000_000))  # in 2001
+    omnidex("index", media)
+
+    assert names(omnidex, "--in", media / "old", "-k", 1) == {"crimson.png"}
+    assert names(omnidex, "--before", "2010", "-k", 1) == {"crimson.png"}
+    assert names(omnidex, "--after", "2001-09-08") >= {"crimson.png", "blue.jpg"}
+    assert "crimson.png" not in names(omnidex, "--after", "2002-01-01T12:00")
+    assert names(omnidex, "--type", "jpg") == {"blue.jpg"}
+    assert names(omnidex, "--type", ".PNG,audio/*") == {"crimson.png", "tone.wav"}
+    assert names(omnidex, "--type", "png", "--where", "width > 1000") == set()
+    assert names(omnidex, "--exact", "--merge", "rank") == names(omnidex)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--after", "yesterday"], "2024-06-30"),
+        (["--before", "2024-13"], "--before"),
+        (["--type", ","], "--type"),
+        (["--merge", "best"], "standard"),
+        (["--device", "tpu"], "cuda"),
+        (["--where", "widht > 1", "--type", "jpg"], "'widht > 1'"),
+    ],
+)
+def test_what_cant_be_understood_is_an_error_with_a_hint(
+    indexed: Path, omnidex: Run, arguments: list[str], said: str
+) -> None:
+    ended = omnidex("search", "dogs", *arguments)
+    assert ended.code == 2
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_status_and_optimize_say_how_a_collection_is_searched(indexed: Path, omnidex: Run) -> None:
+    state = json.loads(omnidex("status", "--json").out)["search"]
+    assert state["current"]
+    assert {one["modality"] for one in state["partitions"]} == {"text", "image", "audio"}
+    assert all(one["method"] == "exact" and not one["tail"] for one in state["partitions"])
+    assert "image search" in omnidex("status").out
+
+    assert omnidex("index", "--optimize", "--recall", "0.95").code == 0
+    assert json.loads(omnidex("index", "--optimize", "--json").out)["search"]["current"]
+    assert omnidex("index", "--recall", "0.95").code == 2
+    assert omnidex("index").code == 2
+
+
+def test_an_earlier_state_is_listed_and_brought_back(indexed: Path, omnidex: Run) -> None:
+    [first] = json.loads(omnidex("history", "--json").out)["versions"]
+    omnidex("rm", indexed / "blue.jpg")
+    assert len(json.loads(omnidex("history", "--json").out)["versions"]) == 2
+
+    ended = omnidex("restore", first["version"], "--json")
+
+    assert json.loads(ended.out)["items"] == first["items"]
+    assert "current" in omnidex("history").out
+    assert omnidex("restore", 999).code == 2
+
+
+def test_items_are_exported_and_imported_by_the_encoder_that_is_named(
+    indexed: Path, omnidex: Run, tmp_path: Path
+) -> None:
+    items = sum(json.loads(omnidex("status", "--json").out)["items"].values())
+    assert omnidex("export", tmp_path / "items.parquet").code == 0
+    assert omnidex("export", tmp_path / "items.parquet").code == 2
+    assert omnidex("export", tmp_path / "items").code == 2  # which form?
+
+    other = ["-c", tmp_path / "other"]
+    imported = omnidex("import", tmp_path / "items.parquet", "--encoder", "toy", *other, "--json")
+
+    assert json.loads(imported.out)["items"] == items
+    found = json.loads(omnidex("search", "dogs", "--json", *other).out)["hits"]
+    assert {hit["modality"] for hit in found} == {"text", "image", "audio"}
+    assert found[0]["text"] == "dogs run along the beach"

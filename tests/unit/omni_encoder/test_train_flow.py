@@ -1,0 +1,166 @@
+"""The generating half whole: trained on a miniature manifest, saved, read, and asked."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from omni_encoder.errors import CheckpointError, EncoderError, QueryError
+from omni_encoder.flow_checkpoint import FORMAT
+from omni_encoder.flow_generate import GenerateRule
+from omni_encoder.generator import OmniGenerator
+from omni_encoder.model import tiny_checkpoint
+from omni_encoder.token_checkpoint import read_tensors
+from omni_encoder.train_config import TrainingError
+from omni_encoder.train_flow import read_flow_config
+from omni_encoder.train_stages import train
+from omni_encoder.types import MediaItem, Modality
+
+TOKENS = """
+run = "run"
+manifests = ["manifest.jsonl"]
+split = "split.json"
+[tokens]
+encoder = "tiny.safetensors"
+modalities = ["image"]
+steps = 2
+batch = 2
+width = 12
+codes = 8
+"""
+FLOW = """
+run = "{run}"
+manifests = ["manifest.jsonl"]
+split = "split.json"
+[flow]
+encoder = "tiny.safetensors"
+tokens = "run/tokens.safetensors"
+steps = 3
+batch = 2
+block = 4
+inner = 16
+near = 8
+save_every = 2
+validate_every = 3
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("flow")
+    tiny_checkpoint(made / "tiny.safetensors")
+    rows: list[dict[str, object]] = []
+    for number, colour in enumerate(((200, 30, 30), (30, 200, 30), (30, 30, 200))):
+        Image.new("RGB", (40, 30), colour).save(made / f"{number}.png")
+        rows.append(
+            {
+                "id": f"image-{number}",
+                "modality": "image",
+                "file": f"{number}.png",
+                "captions": [f"{number}"],
+                "source": "test",
+                "license": "CC0-1.0",
+            }
+        )
+    (made / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (made / "split.json").write_text(json.dumps({"validation": ["image-2"]}))
+    (made / "tokens.toml").write_text(TOKENS)
+    (made / "flow.toml").write_text(FLOW.format(run="run"))
+    train(made / "tokens.toml")
+    train(made / "flow.toml")
+    return made
+
+
+def _generator(folder: Path) -> OmniGenerator:
+    return OmniGenerator.load(
+        encoder=folder / "tiny.safetensors",
+        tokens=folder / "run" / "tokens.safetensors",
+        flow=folder / "run" / "flow.safetensors",
+    )
+
+
+def test_an_interrupted_run_equals_a_whole_one(folder: Path) -> None:
+    (folder / "again.toml").write_text(FLOW.format(run="again"))
+
+    def interrupt(phase: str, done: int, total: int, values: dict[str, float]) -> None:
+        if (phase, done) == ("flow", 3):  # after the save of step 2
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(folder / "again.toml", progress=interrupt)
+    resumed, meta = read_tensors(train(folder / "again.toml"), FORMAT)
+    whole, whole_meta = read_tensors(folder / "run" / "flow.safetensors", FORMAT)
+
+    assert meta == whole_meta
+    assert resumed.keys() == whole.keys()
+    for name, tensor in whole.items():
+        assert torch.equal(resumed[name], tensor), name
+    checks = json.loads(meta["training"])["checks"]
+    assert set(checks) == {
+        "text->image",
+        "text->image shuffled",
+        "image->text",
+        "image->text shuffled",
+    }
+
+
+def test_every_direction_is_drawn_and_a_seed_draws_the_same(folder: Path) -> None:
+    generator = _generator(folder)
+    rule = GenerateRule(steps=2, guidance=2.0, block=4, most_blocks=2)
+    text = MediaItem(Modality.TEXT, "1")
+    image = MediaItem(Modality.IMAGE, np.full((40, 30, 3), 90, dtype=np.uint8))
+
+    pictures = generator.generate([text, image], Modality.IMAGE, count=2, rule=rule)
+    again = generator.generate([text, image], Modality.IMAGE, count=1, rule=rule)
+    words = generator.generate([image], Modality.TEXT, rule=rule)
+
+    assert [np.asarray(p.content).shape for p in pictures] == [(64, 64, 3)] * 2
+    np.testing.assert_array_equal(again[0].content, pictures[0].content)
+    assert isinstance(words[0].content, str)
+
+
+def test_what_cannot_be_drawn_is_refused(folder: Path) -> None:
+    generator = _generator(folder)
+    text = MediaItem(Modality.TEXT, "1")
+
+    for modality in (Modality.VIDEO, Modality.AUDIO):
+        with pytest.raises(EncoderError, match=str(modality)):
+            generator.generate([text], modality)
+    with pytest.raises(QueryError, match="nothing"):
+        generator.generate([], Modality.IMAGE)
+    with pytest.raises(QueryError, match="tokens"):
+        generator.generate([MediaItem(Modality.TEXT, "1 " * 80)], Modality.IMAGE)
+    with pytest.raises(ValueError, match="count"):
+        generator.generate([text], Modality.IMAGE, count=0)
+
+
+def test_parts_of_different_models_are_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(
+        TOKENS.replace("steps = 2", "steps = 1")
+        .replace('"manifest.jsonl"', f'"{folder}/manifest.jsonl"')
+        .replace('"split.json"', f'"{folder}/split.json"')
+        .replace('"tiny.safetensors"', f'"{folder}/tiny.safetensors"')
+        .replace("modalities", "codes = 6\nmodalities")
+        .replace("codes = 8\n", "")
+    )
+    other = train(tmp_path / "other.toml")
+
+    with pytest.raises(CheckpointError, match="other codes"):
+        OmniGenerator.load(
+            encoder=folder / "tiny.safetensors",
+            tokens=other,
+            flow=folder / "run" / "flow.safetensors",
+        )
+
+
+def test_wrong_settings_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    start = 'run = "r"\nmanifests = ["m.jsonl"]\n[flow]\n'
+
+    for line, what in (("stepz = 1", "flow.stepz"), ("drop = 1.0", "drop"), ("steps = 0", "steps")):
+        path.write_text(start + line)
+        with pytest.raises(TrainingError, match=what):
+            read_flow_config(path)

@@ -115,7 +115,10 @@ def read_tensors(path: Path, wanted: str) -> tuple[dict[str, Tensor], dict[str, 
             not finite.
     """
     if not path.is_file():
-        raise CheckpointError(f"there is no file {path}", hint="train one: omnidex train")
+        raise CheckpointError(
+            f"there is no file {path}",
+            hint="none are shipped yet: train them (docs/training.md) and name the file: --tokens",
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}

@@ -81,7 +81,7 @@ def test_interrupted_indexing_keeps_what_is_done_and_goes_on(tmp_path: Path, omn
     assert running.stderr is not None
     assert running.stderr.readline() == "encoding\n"
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=120)
 
     assert running.returncode == 130
     assert out == ""

@@ -1,5 +1,8 @@
 """Media from media: a prompt of texts, pictures and sounds, answered in any of them."""
 
+# What torch returns is typed only in part; it is checked where it is named or passed on.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _COMMITMENT = 0.25
-_USAGE_DECAY = 0.99
+_USAGE_DECAY = 0.97
 _DEAD = 0.1  # a code used less than this share of an even use is dead
 
 
@@ -48,7 +48,8 @@ class MultiCodebook(nn.Module):
     def __init__(self, books: int, codes: int, width: int) -> None:
         super().__init__()
         self.rows = nn.Parameter(functional.normalize(torch.randn(books, codes, width), dim=-1))
-        self.register_buffer("usage", torch.full((books, codes), 1 / codes), persistent=False)
+        # None is in use at first: the first revival puts all of them where the data is.
+        self.register_buffer("usage", torch.zeros(books, codes), persistent=False)
 
     def vectors(self) -> Float[Tensor, "books codes width"]:
         """Unit code vectors."""

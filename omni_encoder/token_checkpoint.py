@@ -1,6 +1,7 @@
 """Tokenizers on disk: one safetensors file, half precision, tied to the encoder they read.
 
-Tensors are named `image.NAME` and `audio.NAME`. The metadata holds `format`, `config` (JSON, one
+Tensors are named `image.NAME` and `audio.NAME`; the decoders' matrices are stored in 8 bits as
+`NAME.int8` and `NAME.scale`. The metadata holds `format`, `config` (JSON, one
 table a modality), `towers` (which encoder weights the codes depend on) and `training` (JSON).
 """
 
@@ -60,9 +61,9 @@ def towers_digest(network: OmniNetwork) -> str:
 def save_tokenizers(tokenizers: Tokenizers, path: Path) -> None:
     """Write tokenizers, whole or not at all."""
     tensors = {
-        f"{modality}.{name}": tensor.half().contiguous()
+        f"{modality}.{name}": tensor.contiguous()
         for modality, tokenizer in tokenizers.by_modality.items()
-        for name, tensor in tokenizer.state_dict().items()
+        for name, tensor in _packed(tokenizer.state_dict()).items()
     }
     config = {str(m): asdict(t.config) for m, t in tokenizers.by_modality.items()}
     metadata = {
@@ -75,6 +76,35 @@ def save_tokenizers(tokenizers: Tokenizers, path: Path) -> None:
     unfinished = path.with_suffix(".partial")
     save_file(tensors, unfinished, metadata)
     unfinished.replace(path)
+
+
+def _packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state in half precision, the decoder's matrices in 8 bits with a scale for each row.
+
+    What codes depend on is never rounded to 8 bits.
+    """
+    out: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if name.startswith("decoder.") and tensor.ndim == 2:
+            scale = (tensor.abs().amax(dim=1, keepdim=True) / 127).clamp(min=1e-8)
+            out[f"{name}.int8"] = (tensor / scale).round().to(torch.int8)
+            out[f"{name}.scale"] = scale.squeeze(1)
+        else:
+            out[name] = tensor.half() if tensor.is_floating_point() else tensor
+    return out
+
+
+def _unpacked(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `_packed`, up to rounding."""
+    return {
+        name.removesuffix(".int8"): (
+            tensor * stored[f"{name.removesuffix('.int8')}.scale"][:, None]
+            if name.endswith(".int8")
+            else tensor
+        )
+        for name, tensor in stored.items()
+        if not name.endswith(".scale")
+    }
 
 
 def load_tokenizers(path: Path, network: OmniNetwork) -> Tokenizers:
@@ -97,7 +127,7 @@ def load_tokenizers(path: Path, network: OmniNetwork) -> Tokenizers:
             tokenizer = MediaTokenizer(TokenizerConfig(**table))  # pyright: ignore[reportArgumentType] - the call checks the names
             prefix = f"{name}."
             own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-            tokenizer.load_state_dict(own)
+            tokenizer.load_state_dict(_unpacked(own))
             made[Modality(name)] = tokenizer.eval()
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(

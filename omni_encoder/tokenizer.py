@@ -123,6 +123,8 @@ class MediaTokenizer(nn.Module):
         )
         self.encoder_norm = nn.LayerNorm(width)
         self.to_codes = nn.Linear(width, config.books * config.code_width)
+        # Without it all latents drift into one direction, and two codes of 256 serve everything.
+        self.spread = nn.BatchNorm1d(config.books * config.code_width, affine=False, momentum=0.05)
         self.books = MultiCodebook(config.books, config.codes, config.code_width)
         self.from_codes = nn.Linear(config.books * config.code_width, width)
         self.decoder_positions = nn.Parameter(torch.randn(POSITIONS, width) * 0.02)
@@ -152,7 +154,8 @@ class MediaTokenizer(nn.Module):
             x = x + self.deep(self.deep_norm(deep))
         if self.config.use_patch:
             x = x + self.patch(patches)
-        return self.to_codes(self.encoder_norm(self.encoder(x)))
+        latents: Tensor = self.to_codes(self.encoder_norm(self.encoder(x)))
+        return self.spread(latents.flatten(0, 1)).view_as(latents)
 
     def encode(
         self, deep: Float[Tensor, "batch 64 f"], patches: Float[Tensor, "batch 64 p"]

@@ -314,10 +314,15 @@ class FlowTrainer:
         values: dict[str, float] = {}
         for modality, towards in self.directions:
             data = self.data[modality]
-            rows = (data.held if len(data.held) else data.rows)[:_CHECKED]
+            rows = data.held if len(data.held) else data.rows
+            # Manifests go class by class: spread out, few neighbours are of one class.
+            rows = rows[np.linspace(0, len(rows) - 1, min(_CHECKED, len(rows))).astype(int)]
             generator = np.random.default_rng(self.config.seed)
             condition, target = self.parts(modality, towards, rows, generator)
-            other = Part(condition.modality, condition.tokens.roll(1, 0), condition.real.roll(1, 0))
+            away = len(rows) // 2
+            other = Part(
+                condition.modality, condition.tokens.roll(away, 0), condition.real.roll(away, 0)
+            )
             name = f"text->{modality}" if towards is modality else f"{modality}->text"
             for label, first in ((name, condition), (f"{name} shuffled", other)):
                 loss = flow_loss(

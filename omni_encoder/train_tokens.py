@@ -34,7 +34,7 @@ from .types import Modality
 Progress = Callable[[str, int, int, dict[str, float]], None]
 _CHUNK = 64
 _SAMPLES = 48
-_REVIVE_EVERY = 50
+_REVIVE_EVERY = 20
 _BOOKS = {Modality.IMAGE: 4, Modality.AUDIO: 2}
 
 
@@ -218,6 +218,10 @@ class TokenTrainer:
         rows = generator.choice(self.rows, min(settings.batch, len(self.rows)), replace=False)
         deep, patches, target = self.batch(rows, mirror=bool(generator.random() < 0.5))
         latents = self.tokenizer.latents(deep, patches)
+        # Late in training the codebooks rest, so that no code changes its meaning at the end.
+        if self.step % _REVIVE_EVERY == 0 and self.step < 0.8 * settings.steps:
+            order = torch.Generator().manual_seed(self.step)
+            self.tokenizer.books.revive(latents.detach(), order)
         quantized: Quantized = self.tokenizer.books(latents)
         made = self.tokenizer.draw(quantized.vectors)
         rebuilt = reconstruction_loss(made, self.tokenizer.joined(patches), scales=3)
@@ -232,10 +236,6 @@ class TokenTrainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(self.tokenizer.parameters()), 1.0)
         self.optimizer.step()
-        # Late in training the codebooks rest, so that no code changes its meaning at the end.
-        if self.step % _REVIVE_EVERY == 0 and self.step < 0.8 * settings.steps:
-            order = torch.Generator().manual_seed(self.step)
-            self.tokenizer.books.revive(latents.detach(), order)
         values = {"loss": loss.item(), "rebuilt": rebuilt.item(), "codes": quantized.loss.item()}
         if not math.isfinite(values["loss"]):
             raise TrainingError(

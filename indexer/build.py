@@ -10,7 +10,7 @@ from omni_encoder import Modality
 
 from .cache_files import Entry, Mark, Tuning, write_file
 from .exact import MARGIN, centre_rows
-from .facts import write_facts
+from .facts import FactsFile, checksum, write_facts
 from .rows import Items
 from .segment import ROW, checksums
 
@@ -41,11 +41,14 @@ def write_segment(
     """Write a segment's files; nothing names them yet."""
     from .scanner import write_vectors
 
+    facts = write_file(folder, "facts", lambda path: write_facts(items.facts, path))
     table, header = _table(items, recipe.mean), recipe.mean.astype(np.float32).tobytes()
+    # Of what SQLite gives back, which may be of another type than what it was given.
+    table["facts"] = list(map(checksum, FactsFile(folder / facts.name, folder).all()))
     files = {
         "rows": write_file(folder, "rows", lambda path: path.write_bytes(header + table.tobytes())),
         "vectors": write_file(folder, "vectors", lambda path: write_vectors(items.vectors, path)),
-        "facts": write_file(folder, "facts", lambda path: write_facts(items.facts, path)),
+        "facts": facts,
     }
     tuning = None
     if base and len(items.rows) > CODED_ROWS:

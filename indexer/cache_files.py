@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from omni_encoder import Modality
 
-FORMAT = 1
+FORMAT = 2
 NAME = "manifest.json"
 LEFTOVER_S = 3600.0
 """A file that no manifest names may be another process's unfinished work for so long."""
@@ -139,6 +139,24 @@ def check(folder: Path, mark: Mark, *, thorough: bool = False) -> Path:
     except OSError as error:
         raise CacheDamaged(f"{path}: {error}") from error
     return path
+
+
+def read_whole(folder: Path, mark: Mark) -> bytes:
+    """A file's bytes, hashed whatever its time stamp says.
+
+    Raises:
+        CacheDamaged: They are not what was published.
+    """
+    from blake3 import blake3
+
+    path = folder / mark.name
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CacheDamaged(f"{path}: {error}") from error
+    if blake3(content).hexdigest() != mark.digest:
+        raise CacheDamaged(f"{path} has changed")
+    return content
 
 
 def published_stamp(folder: Path) -> tuple[int, int, int]:

@@ -239,7 +239,10 @@ class Collection:
         """
         if not self._reader.opened:
             self._state()
-        return [self._record(facts, paths) for facts, paths in self._reader.facts(rows, where)]
+        return [
+            self._record(facts, paths)
+            for facts, paths in self._reader.facts(self._manifest, rows, where)
+        ]
 
     def get(self, id_prefix: str) -> Record:
         """What is known of one item.
@@ -371,7 +374,7 @@ class Collection:
 
     def _find(self, id_prefix: str) -> "Facts":
         self._state()
-        return resolve(id_prefix, self._reader.find)
+        return resolve(id_prefix, lambda digits: self._reader.find(self._manifest, digits))
 
     def _record(self, facts: "Facts", chosen: set[bytes] | None = None) -> Record:
         return to_record(facts, self._catalogue.locations(facts.key), chosen)

@@ -5,15 +5,18 @@ So a query reads the few rows it shows, and a filter runs over all of them, with
 
 import sqlite3
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt32
 
 from omni_encoder import Modality, Span
 
+from .cache_files import CacheDamaged
 from .catalogue import CATALOGUE_NAME, ContentKey
 from .rows import Facts
 from .where import FACTS, Condition, declare
@@ -47,16 +50,25 @@ def write_facts(rows: Iterable[tuple[object, ...]], path: Path) -> None:
         connection.close()
 
 
+def checksum(values: Sequence[object]) -> int:
+    """What `FactsFile.at` compares, of the `FACTS` of one item as they are read."""
+    return zlib.crc32(repr(tuple(values)).encode())
+
+
 class FactsFile:
     """The facts of one segment's items, by position."""
 
-    def __init__(self, path: Path, directory: Path) -> None:
+    def __init__(
+        self, path: Path, directory: Path, sums: UInt32[np.ndarray, " rows"] | None = None
+    ) -> None:
         """Open a file.
 
         Args:
             path: The file, which never changes.
             directory: The collection's directory, where the catalogue lies.
+            sums: The checksum of each item's facts; None trusts the file.
         """
+        self._sums = sums
         # Whichever thread finds it unused closes it.
         self._connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?immutable=1",
@@ -69,34 +81,52 @@ class FactsFile:
         self._attached = False
 
     def all(self) -> list[tuple[object, ...]]:
-        """The `FACTS` of all items, in order."""
-        found = self._connection.execute(f"SELECT {_FACTS} FROM items ORDER BY position")  # noqa: S608
-        return found.fetchall()
+        """The `FACTS` of all items, in order.
+
+        Raises:
+            CacheDamaged: The file isn't what was written.
+        """
+        with _sound():
+            found = self._connection.execute(f"SELECT {_FACTS} FROM items ORDER BY position")  # noqa: S608
+            return found.fetchall()
 
     def at(
         self, positions: Int64[np.ndarray, " chosen"], rows: Int64[np.ndarray, " chosen"]
     ) -> list[Facts]:
-        """The facts at some positions, whose row numbers are given, in the same order."""
+        """The facts at some positions, whose row numbers are given, in the same order.
+
+        Raises:
+            CacheDamaged: They aren't what was written.
+        """
         found: dict[int, tuple[object, ...]] = {}
         wanted = cast("list[int]", positions.tolist())
         for start in range(0, len(wanted), _AT_ONCE):
             listed = ", ".join(map(str, wanted[start : start + _AT_ONCE]))
-            for position, *values in self._connection.execute(
-                f"SELECT position, {_FACTS} FROM items WHERE position IN ({listed})"  # noqa: S608
-            ):
-                found[position] = tuple(values)
+            sql = f"SELECT position, {_FACTS} FROM items WHERE position IN ({listed})"  # noqa: S608
+            with _sound():
+                for position, *values in self._connection.execute(sql):
+                    found[position] = tuple(values)
+        if self._sums is not None:
+            for position in wanted:
+                if checksum(found.get(position, ())) != self._sums[position]:
+                    raise CacheDamaged("what is known of an item has changed")
         numbers = cast("list[int]", rows.tolist())
         return [
             to_facts(row, found[position]) for row, position in zip(numbers, wanted, strict=True)
         ]
 
     def find(self, content_prefix: str) -> Int64[np.ndarray, " found"]:
-        """The positions of the items whose content begins with some hexadecimal digits."""
-        found = self._connection.execute(
-            "SELECT position FROM items WHERE content >= ? AND content < ? ORDER BY position",
-            (content_prefix, f"{content_prefix}g"),
-        )
-        return _positions(found.fetchall())
+        """The positions of the items whose content begins with some hexadecimal digits.
+
+        Raises:
+            CacheDamaged: The file isn't what was written.
+        """
+        with _sound():
+            found = self._connection.execute(
+                "SELECT position FROM items WHERE content >= ? AND content < ? ORDER BY position",
+                (content_prefix, f"{content_prefix}g"),
+            )
+            return _positions(found.fetchall())
 
     def positions(self, condition: Condition) -> Int64[np.ndarray, " chosen"]:
         """Which items a condition holds for, each once, ascending.
@@ -151,6 +181,15 @@ class FactsFile:
         if source == ":memory:":
             run("CREATE TABLE located.files (content, modality, path, size, mtime_ns)")
         run("SELECT content FROM located.files LIMIT 1").fetchall()
+
+
+@contextmanager
+def _sound() -> Generator[None, None, None]:
+    """Whatever SQLite says of a file that was written whole means that the file has changed."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise CacheDamaged(str(error)) from error
 
 
 def to_facts(row: int, values: Sequence[object]) -> Facts:

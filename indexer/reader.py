@@ -4,10 +4,11 @@ While nothing has changed, neither the table nor anything that knows Lance is op
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -22,6 +23,8 @@ from .planner import Found, Masks, Search, nearest
 from .rows import Facts
 from .segment import Segment
 from .where import Condition
+
+_Answer = TypeVar("_Answer")
 
 _ATTEMPTS = 3
 _FILTERS_KEPT = 16
@@ -152,17 +155,16 @@ class Reader:
         condition = None if where is None else Condition(where)
         kinds = tuple(Modality) if modalities is None else tuple(modalities)
         means: Means = {kind: manifest.mean(kind) for kind in kinds}
-        for _ in range(_ATTEMPTS):
+
+        def look() -> Found:
             state = self.state(manifest)
-            if state is None:
-                break
-            segments = [one for one in state.segments if one.entry.modality in kinds]
-            try:
-                masks = self._masks(segments, condition, catalogue)
-                return nearest(segments, search, means, masks)
-            except CacheDamaged:
-                self.refresh(manifest, anew=True)
-        return Found(np.zeros(0, np.int64), np.zeros(0, np.float32))
+            segments = (
+                [one for one in state.segments if one.entry.modality in kinds] if state else []
+            )
+            masks = self._masks(segments, condition, catalogue)
+            return nearest(segments, search, means, masks)
+
+        return self._trusted(manifest, look)
 
     def vector(self, manifest: Manifest, row: int) -> Float32[np.ndarray, " dim"]:
         """The vector of a row, as it was stored.
@@ -171,15 +173,46 @@ class Reader:
             CollectionError: The table must be read and can't.
             ValueError: There is no such row.
         """
-        for _ in range(_ATTEMPTS):
+
+        def read() -> Float32[np.ndarray, " dim"]:
             place = self._place_of(row)
             if place is None:
-                break
-            with suppress(CacheDamaged):
-                segment, position = place
-                return segment.raw(np.array([position]))[0].astype(np.float32)
-            self.refresh(manifest, anew=True)
-        raise ValueError(f"there is no row {row}")
+                raise ValueError(f"there is no row {row}")
+            segment, position = place
+            return segment.raw(np.array([position]))[0].astype(np.float32)
+
+        return self._trusted(manifest, read)
+
+    def facts(
+        self, manifest: Manifest, rows: Int64[np.ndarray, " rows"], where: str | None
+    ) -> list[tuple[Facts, set[bytes] | None]]:
+        """What is known of some rows, and for which paths a filter chose each.
+
+        Raises:
+            ValueError: There is no such row.
+            CollectionError: The table must be read and can't.
+        """
+        return self._trusted(manifest, lambda: self._facts(rows, where))
+
+    def find(self, manifest: Manifest, content_prefix: str) -> list[Facts]:
+        """What is known of the items whose content begins with some hexadecimal digits.
+
+        Raises:
+            CollectionError: The table must be read and can't.
+        """
+        return self._trusted(manifest, lambda: self._find(content_prefix))
+
+    def _trusted(self, manifest: Manifest, read: Callable[[], _Answer]) -> _Answer:
+        """What is read from the cache, which is made anew if it isn't what was published."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return read()
+            except CacheDamaged:
+                self.refresh(manifest, anew=True)
+        raise CollectionError(
+            f"the cache of {self._directory} changes as soon as it is written",
+            hint="look after the drive, or whether a program writes to that folder",
+        )
 
     def _place_of(self, row: int) -> tuple[Segment, int] | None:
         """Where a row of the newest state lies; None if it isn't there."""
@@ -190,14 +223,9 @@ class Reader:
                 return segment, place
         return None
 
-    def facts(
+    def _facts(
         self, rows: Int64[np.ndarray, " rows"], where: str | None
     ) -> list[tuple[Facts, set[bytes] | None]]:
-        """What is known of some rows, and for which paths a filter chose each.
-
-        Raises:
-            ValueError: There is no such row.
-        """
         condition = None if where is None else Condition(where)
         found: dict[int, tuple[Facts, set[bytes] | None]] = {}
         left: Int64[np.ndarray, " left"] = np.unique(rows)
@@ -211,6 +239,7 @@ class Reader:
             known = segment.facts.at(places[here], left[here])
             about = None
             if condition is not None and condition.about_paths:
+                segment.check_facts()
                 about = segment.facts.paths(condition, places[here])
             for facts, place in zip(known, places[here].tolist(), strict=True):
                 found[facts.row] = (facts, (about or {}).get(place))
@@ -219,14 +248,17 @@ class Reader:
             raise ValueError(f"there is no row {left[0]}")
         return [found[row] for row in rows.tolist()]
 
-    def find(self, content_prefix: str) -> list[Facts]:
-        """What is known of the items whose content begins with some hexadecimal digits."""
+    def _find(self, content_prefix: str) -> list[Facts]:
         found: list[Facts] = []
-        for segment in self._state.segments if self._state else ():
+        segments = self._state.segments if self._state else ()
+        for segment in segments:
             places = segment.facts.find(content_prefix)
             if segment.live is not None:
                 places = places[segment.live[places]]
             found += segment.facts.at(places, segment.rows[places])
+        if not found:  # or is it the file's index that has changed?
+            for segment in segments:
+                segment.check_facts()
         return found
 
     def _open(self, manifest: Manifest, folder: Path | None = None) -> State | None:
@@ -264,8 +296,7 @@ class Reader:
         if key not in self._kept or self._kept[key][0] != changes:
             masks: dict[int, Bool[np.ndarray, " rows"]] = {}
             for number, segment in enumerate(segments):
-                masks[number] = np.zeros(segment.entry.rows, dtype=bool)
-                masks[number][segment.facts.positions(condition)] = True
+                masks[number] = segment.select(condition)
             self._kept.pop(key, None)
             while len(self._kept) >= _FILTERS_KEPT:
                 del self._kept[next(iter(self._kept))]

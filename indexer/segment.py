@@ -10,7 +10,6 @@ score is (q.v - q.m') / |v - m'|, and |v - m'| differs from |v - m| by |m - m'| 
 moving mean makes the short list longer and never wrong.
 """
 
-import sqlite3
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +21,16 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float16, Float32, Int64, UInt32
 
-from .cache_files import CacheDamaged, Entry, Tuning, check
+from .cache_files import CacheDamaged, Entry, Tuning, check, read_whole
 from .facts import FactsFile
 from .scanner import Codes, Found, Rotated, Vectors
+from .where import Condition
 
-ROW = np.dtype([("row", "<i8"), ("updated", "<i8"), ("crc", "<u4"), ("norm", "<f4")])
-"""Of each item: row number, version of its last change, checksum and distance from the mean.
+ROW = np.dtype(
+    [("row", "<i8"), ("updated", "<i8"), ("crc", "<u4"), ("norm", "<f4"), ("facts", "<u4")]
+)
+"""Of each item: row number, version of its last change, the vector's checksum and distance from
+the mean, and the checksum of its facts.
 
 The file of rows begins with the mean itself."""
 
@@ -110,6 +113,7 @@ class Segment:
         self._exact_searches = 0
         self._held: tuple[tuple[bytes, str], ExactScan] | None = None
         self._sound = np.zeros(entry.rows, dtype=bool)
+        self._facts_sound = False
 
     def open(self) -> None:
         """Open its files, so that they stay readable when another process deletes them.
@@ -122,10 +126,7 @@ class Segment:
         assert self.live is None or len(self.live) == len(self.rows)
         assert len(self.mean) == self._dim
         assert self.entry.tuning is None or self.codes.lists
-        try:
-            self.facts.at(np.zeros(1, np.int64), self.rows[:1])
-        except sqlite3.Error as error:
-            raise CacheDamaged(str(error)) from error
+        self.facts.at(np.zeros(1, np.int64), self.rows[:1])
 
     def check(self, *, thorough: bool = False) -> None:
         """Make sure that its files are what was published.
@@ -137,12 +138,13 @@ class Segment:
             check(self._folder, mark, thorough=thorough)
 
     @cached_property
+    def _rows_file(self) -> bytes:
+        return read_whole(self._folder, self.entry.files["rows"])
+
+    @cached_property
     def table(self) -> np.ndarray:
         """What is known of each row, of the type `ROW`, by ascending row number."""
-        found = np.fromfile(self._path("rows"), dtype=ROW, offset=4 * self._dim)
-        if len(found) != self.entry.rows:
-            raise CacheDamaged("rows are missing")
-        return found
+        return np.frombuffer(self._rows_file, dtype=ROW, offset=4 * self._dim)
 
     @cached_property
     def rows(self) -> Int64[np.ndarray, " rows"]:
@@ -164,13 +166,13 @@ class Segment:
         """Which rows are still there; None if all are."""
         if "live" not in self.entry.files:
             return None
-        bits = np.fromfile(self._path("live"), dtype=np.uint8)
+        bits = np.frombuffer(read_whole(self._folder, self.entry.files["live"]), dtype=np.uint8)
         return np.unpackbits(bits, count=self.entry.rows, bitorder="little").astype(bool)
 
     @cached_property
     def mean(self) -> Float32[np.ndarray, " dim"]:
         """The mean that the codes and the norms of `table` belong to."""
-        return np.fromfile(self._path("rows"), dtype=np.float32, count=self._dim)
+        return np.frombuffer(self._rows_file, dtype=np.float32, count=self._dim)
 
     @cached_property
     def vectors(self) -> Vectors:
@@ -191,7 +193,8 @@ class Segment:
     @cached_property
     def facts(self) -> FactsFile:
         """What is known of the items."""
-        return FactsFile(self._path("facts"), self._directory)
+        sums = np.ascontiguousarray(self.table["facts"])
+        return FactsFile(self._path("facts"), self._directory, sums)
 
     def raw(self, positions: Int64[np.ndarray, " chosen"]) -> Float16[np.ndarray, "chosen dim"]:
         """The stored vectors at some positions, each checked once.
@@ -205,6 +208,28 @@ class Segment:
                 raise CacheDamaged("a vector has changed")
         self._sound[positions] = True
         return found
+
+    def select(self, condition: Condition) -> Bool[np.ndarray, " rows"]:
+        """For which items a condition holds.
+
+        Raises:
+            QueryError: The condition can't be evaluated.
+            CacheDamaged: What is known of the items isn't what was published.
+        """
+        self.check_facts()
+        chosen = np.zeros(self.entry.rows, dtype=bool)
+        chosen[self.facts.positions(condition)] = True
+        return chosen
+
+    def check_facts(self) -> None:
+        """Hash the file of facts once: a filter reads all of it, and has no checksums.
+
+        Raises:
+            CacheDamaged: It isn't what was published.
+        """
+        if not self._facts_sound:
+            check(self._folder, self.entry.files["facts"], thorough=True)
+            self._facts_sound = True
 
     def shortlist(self, asked: Asked, mask: Bool[np.ndarray, " rows"] | None) -> ShortList:
         """The items that may be among the nearest.

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -399,3 +400,43 @@ def test_optimizing_writes_everything_anew_and_keeps_the_target(tmp_path: Path) 
         assert maintenance.verify(collection) == 1300
         with pytest.raises(ValueError, match="recall"):
             maintenance.optimize(collection, recall=1.5)
+
+
+@pytest.mark.usefixtures("small_limits")
+@pytest.mark.parametrize("kind", ["facts", "rows", "live"])
+def test_rot_that_no_time_stamp_shows_changes_no_answer(tmp_path: Path, kind: str) -> None:
+    generator = np.random.default_rng(0)
+    directory = tmp_path / "c"
+    wide = "width > 25 AND path LIKE '%.jpg'"
+    with Collection.create(directory, SPEC) as collection:
+        add(collection, range(300))
+        add(collection, range(300, 330), seed=1)
+        collection.remove([Path("/media/0/7.jpg")])
+        query = a_query(3)
+
+        def answers() -> list[object]:
+            collection.close()
+            near = collection.nearest(query, k=400, mode=EXACT)
+            collection.close()
+            chosen = collection.nearest(query, k=400, where=wide)
+            known = collection.records(chosen.rows, where=wide)
+            collection.close()
+            return [near.rows.tolist(), known, collection.get(f"{5:032x}"[::-1])]
+
+        expected = answers()
+        for turn in range(12):
+            files = sorted(directory.glob(f"cache/*/{kind}-*"))
+            if not files:
+                assert turn and kind == "live"  # written anew, a segment has no struck rows
+                break
+            victim = files[generator.integers(len(files))]
+            status = victim.stat()
+            content = bytearray(victim.read_bytes())
+            start = int(generator.integers(len(content)))
+            length = 1 if turn % 2 else 3000
+            for place in range(start, min(start + length, len(content))):
+                content[place] ^= 1 << int(generator.integers(8))
+            victim.unlink()
+            victim.write_bytes(content)
+            os.utime(victim, ns=(status.st_atime_ns, status.st_mtime_ns))
+            assert answers() == expected, f"turn {turn}"

@@ -7,7 +7,7 @@ as any. The catalogue is never ahead of the vectors: a content is entered after 
 import os
 import sqlite3
 import weakref
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -15,11 +15,11 @@ from typing import cast
 from omni_encoder import CollectionError, Modality
 
 from .entries import ContentKey, ContentRow, FileRow, FileStamp, Location
+from .sound_sqlite import SoundConnection, catalogue_read, damaged, open_sound
 from .types import Problem
 
 CATALOGUE_NAME = "catalogue.sqlite"
 SCHEMA_VERSION = 2
-BUSY_S = 30.0
 
 _MODALITIES = {str(modality): modality for modality in Modality}  # a third of Modality()'s time
 
@@ -76,7 +76,7 @@ _LOCATIONS = "SELECT path, size, mtime_ns FROM files WHERE content = ? AND modal
 class Catalogue:
     """The catalogue of a collection. Only a holder of the writer's lock may call what writes."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: SoundConnection) -> None:
         self._connection = connection
         self._close = weakref.finalize(self, connection.close)
 
@@ -94,7 +94,7 @@ class Catalogue:
             connection = _connect(path, f"{path.absolute().as_uri()}?{mode}")
             if connection is not None:
                 return cls(connection)
-        connection = _open(":memory:")
+        connection = open_sound(":memory:")
         connection.executescript(_SCHEMA)
         return cls(connection)
 
@@ -109,7 +109,7 @@ class Catalogue:
         uri = f"{path.absolute().as_uri()}?mode=rwc"
         connection = _connect(path, uri)
         if connection is None:
-            connection = _open(uri)
+            connection = open_sound(uri, path)
             # Readers are not kept waiting by a writer, nor it by them.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(
@@ -144,15 +144,17 @@ class Catalogue:
         query = _FILES_1 if self._format() == 1 else _FILES
         for root in roots:
             found = self._connection.execute(query, (root, *_below(root)))
-            for path, *stamp, content, modality, reason, message in found:
-                key = ContentKey(content, _MODALITIES[modality]) if content else None
-                rows[path] = FileRow(path, FileStamp(*stamp), key, reason, message)
+            with catalogue_read(self._connection.path):
+                for path, *stamp, content, modality, reason, message in found:
+                    key = ContentKey(content, _MODALITIES[modality]) if content else None
+                    rows[path] = FileRow(path, FileStamp(*stamp), key, reason, message)
+                b"".join(rows)  # a path that isn't bytes is no path
         return rows
 
     def contents(self) -> set[ContentKey]:
         """The contents whose rows are all in the table."""
         found = self._connection.execute("SELECT content, modality FROM contents")
-        return _keys(found)
+        return self._keys(found)
 
     def record(self, files: Sequence[FileRow], contents: Sequence[ContentRow]) -> None:
         """Enter files, and contents whose rows have just been appended, in one transaction."""
@@ -197,7 +199,7 @@ class Catalogue:
             "SELECT content, modality FROM suspects AS s WHERE NOT EXISTS"
             " (SELECT 1 FROM files WHERE content = s.content AND modality = s.modality)"
         )
-        return sorted(_keys(found))
+        return sorted(self._keys(found))
 
     def acquit(self, orphans: Sequence[ContentKey]) -> None:
         """Strike off the orphans, whose rows have been deleted; no other suspect is left."""
@@ -214,7 +216,7 @@ class Catalogue:
         """
         lost = self.fresh()
         with self._transaction() as run:
-            known = _keys(run.execute("SELECT content, modality FROM contents"))
+            known = self._keys(run.execute("SELECT content, modality FROM contents"))
             run.execute("DELETE FROM contents")
             run.executemany(
                 "INSERT INTO contents VALUES (?, ?, ?, ?)",
@@ -236,21 +238,27 @@ class Catalogue:
         found = self._connection.execute(
             "SELECT modality, sum(parts) FROM contents GROUP BY modality ORDER BY modality"
         )
-        return {Modality(modality): parts for modality, parts in found}
+        with catalogue_read(self._connection.path):
+            return {Modality(modality): int(parts) for modality, parts in found}
 
     def locations(self, key: ContentKey) -> list[Location]:
         """The files that hold a content, sorted by path."""
-        return [Location(*row) for row in self._connection.execute(f"{_LOCATIONS} ORDER BY 1", key)]
+        found = self._connection.execute(f"{_LOCATIONS} ORDER BY 1", key)
+        with catalogue_read(self._connection.path):
+            return [_location(*row) for row in found]
 
     def paths_of(self, key: ContentKey) -> set[bytes]:
         """The paths of the files that hold a content."""
         return {row.path for row in self.locations(key)}
 
-    def all_locations(self) -> Iterable[tuple[str, str, bytes, int, int]]:
-        """Content, modality, path, size and mtime_ns of every file that has a content."""
-        return self._connection.execute(
+    def all_locations(self) -> Iterator[tuple[ContentKey, Location]]:
+        """Every file that has a content, and that content."""
+        found = self._connection.execute(
             "SELECT content, modality, path, size, mtime_ns FROM files WHERE state = 'ok'"
         )
+        with catalogue_read(self._connection.path):
+            for content, modality, *place in found:
+                yield ContentKey(str(content), Modality(modality)), _location(*place)
 
     def changes(self) -> tuple[int, int]:
         """A value that is another one after any change, whoever made it."""
@@ -273,7 +281,8 @@ class Catalogue:
             " SELECT path, 'partial', 'shorter than it says; what could be read is indexed'"
             " FROM files JOIN contents USING (content, modality) WHERE partial ORDER BY path"
         )
-        return [Problem(Path(os.fsdecode(path)), reason, text) for path, reason, text in found]
+        with catalogue_read(self._connection.path):
+            return [Problem(Path(os.fsdecode(path)), reason, text) for path, reason, text in found]
 
     def passed(self) -> list[tuple[bytes, str]]:
         """What the last scans passed over, and why; sorted by path."""
@@ -300,6 +309,10 @@ class Catalogue:
                 run.executemany("DELETE FROM passed WHERE path = ?", gone)
                 run.executemany("INSERT OR REPLACE INTO passed VALUES (?, ?)", new)
 
+    def _keys(self, found: Iterable[tuple[str, str]]) -> set[ContentKey]:
+        with catalogue_read(self._connection.path):
+            return {ContentKey(str(content), Modality(modality)) for content, modality in found}
+
     def _format(self) -> int:
         return _number(self._connection.execute("PRAGMA user_version"))
 
@@ -309,31 +322,22 @@ class Catalogue:
         try:
             yield self._connection
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # of a full disk, say, SQLite has gone back itself
+                self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
 
 
-def _open(uri: str) -> sqlite3.Connection:
-    # Whichever thread finds it unused closes it, so it isn't bound to the one that opened it.
-    return sqlite3.connect(
-        uri, uri=True, isolation_level=None, timeout=BUSY_S, check_same_thread=False
-    )
-
-
-def _connect(path: Path, uri: str) -> sqlite3.Connection | None:
+def _connect(path: Path, uri: str) -> SoundConnection | None:
     """Open a catalogue; None if it has not been filled yet."""
-    connection: sqlite3.Connection | None = None
+    connection: SoundConnection | None = None
     try:
-        connection = _open(uri)
+        connection = open_sound(uri, path)
         version = _number(connection.execute("PRAGMA user_version"))
-    except sqlite3.DatabaseError as error:
+    except (CollectionError, sqlite3.DatabaseError) as error:
         if connection is not None:
             connection.close()
-        raise CollectionError(
-            f"can't read {path}: {error}",
-            hint="delete this file; the next `omnidex index` rebuilds it without encoding again",
-        ) from error
+        raise (error if isinstance(error, CollectionError) else damaged(path, error)) from error
     if version in (1, SCHEMA_VERSION):
         return connection
     connection.close()
@@ -369,8 +373,8 @@ def _to_columns(row: FileRow) -> tuple[object, ...]:
     )
 
 
-def _keys(found: Iterable[tuple[str, str]]) -> set[ContentKey]:
-    return {ContentKey(content, Modality(modality)) for content, modality in found}
+def _location(path: bytes, size: int, mtime_ns: int) -> Location:
+    return Location(bytes(memoryview(path)), int(size), int(mtime_ns))
 
 
 def _number(cursor: sqlite3.Cursor) -> int:

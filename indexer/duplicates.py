@@ -103,8 +103,8 @@ def duplicates(
     options = options or DuplicateOptions()
     catalogue = Catalogue.open_to_read(collection.directory)
     places: dict[ContentKey, list[Location]] = defaultdict(list)
-    for content, kind, path, size, mtime_ns in catalogue.all_locations():
-        places[ContentKey(content, Modality(kind))].append(Location(path, size, mtime_ns))
+    for key, place in catalogue.all_locations():
+        places[key].append(place)
     catalogue.close()
     sets = _Sets(places)
     if options.near:

@@ -19,6 +19,7 @@ from omni_encoder import Modality, Span
 from .cache_files import CacheDamaged
 from .catalogue import CATALOGUE_NAME, ContentKey
 from .rows import Facts
+from .sound_sqlite import catalogue_read
 from .where import FACTS, Condition, declare
 
 _AT_ONCE = 500
@@ -134,9 +135,10 @@ class FactsFile:
         Raises:
             QueryError: The condition can't be evaluated.
         """
-        source = self._located() if condition.about_paths else "items"
-        sql = f"SELECT position FROM {source} WHERE ({condition.where}\n)"  # noqa: S608 - checked
-        return np.unique(_positions(condition.run(self._connection, sql)))
+        with catalogue_read(self._catalogue) if condition.about_paths else _sound():
+            source = self._located() if condition.about_paths else "items"
+            sql = f"SELECT position FROM {source} WHERE ({condition.where}\n)"  # noqa: S608 - checked
+            return np.unique(_positions(condition.run(self._connection, sql)))
 
     def paths(
         self, condition: Condition, positions: Int64[np.ndarray, " chosen"]
@@ -154,7 +156,9 @@ class FactsFile:
                 f"SELECT position, raw_path FROM {self._located()}"  # noqa: S608 - checked
                 f" WHERE position IN ({listed}) AND ({condition.where}\n)"
             )
-            for position, path in condition.run(self._connection, sql):
+            with catalogue_read(self._catalogue):
+                found = condition.run(self._connection, sql)
+            for position, path in found:
                 if isinstance(path, bytes):
                     paths.setdefault(cast("int", position), set()).add(path)
         return paths

@@ -14,6 +14,7 @@ from pathlib import Path
 from omni_encoder import QueryError
 
 from .scan import absolute
+from .sound_sqlite import is_damage
 
 FACTS = {
     "id": "TEXT",
@@ -119,6 +120,8 @@ class Condition:
         try:
             return connection.execute(sql).fetchall()
         except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+            if is_damage(error):  # not the filter's fault
+                raise
             raise QueryError(
                 f"the filter {self.where!r} can't be used: {error}",
                 hint="write it in SQL, such as modality = 'video' AND duration < 30,"

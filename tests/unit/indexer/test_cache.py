@@ -427,7 +427,8 @@ def test_rot_that_no_time_stamp_shows_changes_no_answer(tmp_path: Path, kind: st
         for turn in range(12):
             files = sorted(directory.glob(f"cache/*/{kind}-*"))
             if not files:
-                assert turn and kind == "live"  # written anew, a segment has no struck rows
+                assert turn
+                assert kind == "live"  # written anew, a segment has no struck rows
                 break
             victim = files[generator.integers(len(files))]
             status = victim.stat()

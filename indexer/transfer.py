@@ -10,12 +10,15 @@ ones are taken, which are read here and never by FAISS.
 
 import json
 import os
+import shutil
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import cast
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -24,11 +27,12 @@ from blake3 import blake3
 from jaxtyping import Float32
 from pyarrow import ipc
 
-from omni_encoder import CollectionError, MediaError, Modality, Span
+from omni_encoder import CollectionError, EncoderSpec, MediaError, Modality, Span
 from omni_encoder.media import MediaInfo
 
 from .catalogue import Catalogue, ContentKey, ContentRow
 from .collection import Collection
+from .manifest import has_table
 from .rows import ItemRow
 from .table import VectorTable
 from .where import FACTS
@@ -38,6 +42,11 @@ _FLAT = {b"IxFI", b"IxF2", b"IxFl"}
 # Four bytes of kind, dimensions, count, two that are not used, whether trained, and the metric.
 _FLAT_HEADER = struct.Struct("<4siqqqBi")
 _MOST_DIMENSIONS = 65_536
+_MOST_WHOLE = 2**31 - 1
+"""The table's columns of whole numbers have 32 bits."""
+
+_UNSOUND = (ValueError, KeyError, TypeError, ArithmeticError, MemoryError, struct.error)
+"""What a file from outside can lead to."""
 
 
 class Form(StrEnum):
@@ -74,15 +83,22 @@ def export(collection: Collection, target: Path, form: Form) -> int:
     if os.path.lexists(target):
         raise CollectionError(f"{target} exists already", hint="name another file or folder")
     parts = list(_parts(collection))
+    unfinished = target.with_name(f".{target.name}-{uuid4().hex[:8]}")
     try:
         if form in (Form.PARQUET, Form.ARROW):
-            _write_table(parts, collection, target, form)
+            _write_table(parts, collection, unfinished, form)
         else:
-            target.mkdir(parents=True)
+            unfinished.mkdir(parents=True)
             for part in parts:
-                _write_folder(part, target, form)
+                _write_folder(part, unfinished, form)
+        unfinished.rename(target)
     except OSError as error:
-        raise CollectionError(f"can't write {target}: {error.strerror}") from error
+        said = os.strerror(error.errno) if error.errno else error.strerror or str(error)
+        raise CollectionError(f"can't write {target}: {said}") from error
+    finally:  # after the renaming there is nothing to delete
+        shutil.rmtree(unfinished, ignore_errors=True)
+        with suppress(OSError):
+            unfinished.unlink()
     return sum(len(part.facts) for part in parts)
 
 
@@ -108,12 +124,12 @@ def bring_in(source: Path, collection: Collection, form: Form) -> int:
         raise MediaError(f"there is no file {source}", reason="missing")
     try:
         parts = list(_read(source, form))
-    except (OSError, ValueError, KeyError, TypeError, struct.error, pa.ArrowException) as error:
+    except (*_UNSOUND, OSError, pa.ArrowException) as error:
         raise CollectionError(
             f"{source} can't be read as {form}: {error}",
             hint="docs/collection.md describes the forms",
         ) from error
-    rows = [row for part in parts for row in _rows(part, collection.spec.dim, source)]
+    rows = [row for part in parts for row in _rows(part, collection.spec, source)]
     added = 0
     with collection.writing("import") as writer:
         known = writer.catalogue.contents()
@@ -133,6 +149,8 @@ def bring_in(source: Path, collection: Collection, form: Form) -> int:
 
 
 def _parts(collection: Collection) -> Iterator[_Part]:
+    if not has_table(collection.directory, collection.spec):
+        return
     catalogue = Catalogue.open_to_read(collection.directory)
     table = VectorTable.open(collection.directory, collection.spec).pinned()
     for modality in table.modalities():
@@ -192,10 +210,17 @@ def _read(source: Path, form: Form) -> Iterator[_Part]:
         yield _read_table(source, form)
         return
     for path in sorted(source.glob(f"*.{'npy' if form is Form.NUMPY else 'faiss'}")):
-        vectors = np.load(path, allow_pickle=False) if form is Form.NUMPY else read_flat(path)
-        text = path.with_suffix(".jsonl").read_text("utf-8").splitlines()
-        facts = [cast("dict[str, object]", json.loads(line)) for line in text]
+        vectors = _load(path) if form is Form.NUMPY else read_flat(path)
+        # Not `splitlines`, which also splits at characters that JSON leaves as they are.
+        lines = path.with_suffix(".jsonl").read_text("utf-8").split("\n")
+        facts = [cast("dict[str, object]", json.loads(line)) for line in lines if line.strip()]
         yield _Part(facts, np.asarray(vectors, dtype=np.float32))
+
+
+def _load(path: Path) -> Float32[np.ndarray, "rows dim"]:
+    # Mapped: then a header that promises more than there is is refused before memory is asked for.
+    mapped = cast("np.ndarray", np.load(path, mmap_mode="r", allow_pickle=False))
+    return np.array(mapped, dtype=np.float32)
 
 
 def _read_table(source: Path, form: Form) -> _Part:
@@ -206,7 +231,7 @@ def _read_table(source: Path, form: Form) -> _Part:
             table = ipc.open_file(file).read_all()
     rows = cast("list[list[float]]", table["vector"].to_pylist())
     facts = cast("list[dict[str, object]]", table.drop_columns(["vector"]).to_pylist())
-    return _Part(facts, np.array(rows, dtype=np.float32).reshape(len(rows), -1))
+    return _Part(facts, np.array(rows, dtype=np.float32).reshape(len(rows), -1 if rows else 0))
 
 
 def read_flat(path: Path) -> Float32[np.ndarray, "rows dim"]:
@@ -230,9 +255,11 @@ def read_flat(path: Path) -> Float32[np.ndarray, "rows dim"]:
         return np.frombuffer(file.read(), dtype="<f4").reshape(rows, dim)
 
 
-def _rows(part: _Part, dim: int, source: Path) -> Iterator[ItemRow]:
+def _rows(part: _Part, spec: EncoderSpec, source: Path) -> Iterator[ItemRow]:
     """The items of a part, checked."""
-    vectors = part.vectors
+    vectors, dim = part.vectors, spec.dim
+    if not part.facts and not vectors.size:
+        return
     if vectors.ndim != 2 or vectors.shape != (len(part.facts), dim):
         raise CollectionError(
             f"{source} has vectors of the shape {vectors.shape} for {len(part.facts)} items",
@@ -243,8 +270,11 @@ def _rows(part: _Part, dim: int, source: Path) -> Iterator[ItemRow]:
         raise CollectionError(f"{source} has vectors that are zero or not finite")
     for facts, vector in zip(part.facts, vectors / norms[:, None], strict=True):
         try:
-            yield _row(facts, vector.astype(np.float32))
-        except (ValueError, KeyError, TypeError) as error:
+            row = _row(facts, vector.astype(np.float32))
+            if row.key.modality not in spec.modalities:
+                raise ValueError(f"the encoder {spec.name} can't encode {row.key.modality}")
+            yield row
+        except _UNSOUND as error:
             raise CollectionError(
                 f"{source} has an item that can't be understood: {error}",
                 hint="an item needs a modality at least: text, image, audio or video",
@@ -278,8 +308,9 @@ def _row(facts: Mapping[str, object], vector: Float32[np.ndarray, " dim"]) -> It
 
 
 def _numbered(rows: Sequence[ItemRow]) -> list[ItemRow]:
-    """The parts of one content in order, numbered from 0, the last one marked."""
-    ordered = sorted(rows, key=lambda row: row.part)
+    """The parts of one content in order, each once, numbered from 0, the last one marked."""
+    first = {row.part: row for row in reversed(rows)}
+    ordered = [first[part] for part in sorted(first)]
     return [
         replace(row, part=number, last=number == len(ordered) - 1)
         for number, row in enumerate(ordered)
@@ -291,7 +322,12 @@ def _text(value: object) -> str | None:
 
 
 def _whole(value: object) -> int | None:
-    return None if value is None else int(cast("int", value))
+    if value is None:
+        return None
+    number = int(cast("int", value))
+    if abs(number) > _MOST_WHOLE:
+        raise ValueError(f"{number} has more than 32 bits")
+    return number
 
 
 def _real(value: object) -> float | None:

@@ -69,22 +69,16 @@ def item_id(given: str, collection: "Collection") -> str:
         return given
     import numpy as np
 
+    from indexer.where import path_text
     from omni_encoder import QueryError
 
     path = os.path.abspath(given)  # noqa: PTH100 -- as the indexer does: links stay, `..` goes
-    if not _is_utf8(path):
-        raise QueryError(f"{given} is not UTF-8, which only an id can stand for")
-    quoted = path.replace("'", "''")
     items = sum(collection.counts().values())
     anything = np.ones(collection.spec.dim, np.float32)
-    found = collection.nearest(anything, k=items + 1, where=f"path = '{quoted}'")
+    found = collection.nearest(anything, k=items + 1, where=f"path = {path_text(path)}")
     if not len(found.rows):
         raise QueryError(
             f"no item of the collection is from {given}",
             hint="index it first, or search by the file: --image, --audio or --video FILE",
         )
     return min(collection.records(found.rows), key=lambda record: record.part).id
-
-
-def _is_utf8(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -104,11 +104,14 @@ class Condition:
             QueryError: It isn't a valid expression over `COLUMNS`.
         """
         self.where = where
-        with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
-            empty.execute(f"CREATE TABLE items (position INTEGER, {declare(FACTS | LOCATION)})")
-            read = _columns_read(empty)
-            # The line break ends a comment that the expression may have.
-            self.run(empty, f"SELECT 1 FROM items WHERE ({where}\n)")  # noqa: S608 - authorized
+        read: set[str] = set()
+        # With our brackets, whose line break ends a comment, and alone: what closes our bracket
+        # and opens one of its own is no expression.
+        for written in (f"{where}\n", f"({where}\n)"):
+            with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+                empty.execute(f"CREATE TABLE items (position INTEGER, {declare(FACTS | LOCATION)})")
+                read = _columns_read(empty)
+                self.run(empty, f"SELECT 1 FROM items WHERE {written}")  # noqa: S608 - authorized
         self.about_paths = not read.isdisjoint(LOCATION)
 
     def run(self, connection: sqlite3.Connection, sql: str) -> list[tuple[object, ...]]:
@@ -137,7 +140,7 @@ def _below(path: str) -> str:
     """What holds for a path and for everything below it."""
     folder = path.rstrip(os.sep) + os.sep
     beyond = folder[:-1] + chr(ord(folder[-1]) + 1)
-    exactly, first, last = map(_quoted, (path, folder, beyond))
+    exactly, first, last = map(path_text, (path, folder, beyond))
     return f"path = {exactly} OR (path >= {first} AND path < {last})"
 
 
@@ -147,6 +150,15 @@ def _of_type(name: str) -> str:
     suffix = name.lower().removeprefix(".")
     escaped = suffix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"path LIKE {_quoted(f'%.{escaped}')} ESCAPE '\\'"
+
+
+def path_text(path: str) -> str:
+    """A path in SQL, to be compared with the column `path`; it need not be UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return f"CAST(x'{os.fsencode(path).hex()}' AS TEXT)"
+    return _quoted(path)
 
 
 def _quoted(text: str) -> str:

@@ -160,6 +160,11 @@ def test_a_name_that_is_not_utf8_is_found_and_printed_as_it_is(media: Path, omni
     assert "caf\\udce9.png" in table.out
     assert os.fsencode(json.loads(document.out)["hits"][0]["path"]) == name
 
+    shown = json.loads(omnidex("show", os.fsdecode(name), "--json").out)["item"]
+    assert os.fsencode(shown["path"]) == name
+    narrowed = omnidex("search", "dogs", "--in", os.fsdecode(name), "--json")
+    assert os.fsencode(json.loads(narrowed.out)["hits"][0]["path"]) == name
+
 
 def test_a_fault_of_ours_keeps_its_traceback_and_does_not_look_like_nothing_found(
     indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch

@@ -1,10 +1,12 @@
+import os
 import sqlite3
+from pathlib import Path
 
 import pytest
 
 from indexer.catalogue import Catalogue, ContentKey, FileRow, FileStamp
 from indexer.facts import FactsFile, write_facts
-from indexer.where import COLUMNS, FACTS, Condition
+from indexer.where import COLUMNS, FACTS, Condition, FileFilter
 from omni_encoder import Modality, QueryError
 
 VIDEO, IMAGE, TEXT = "aa" * 16, "bb" * 16, "cc" * 16
@@ -63,12 +65,22 @@ def test_expressions_choose_items_each_once(
     assert items.positions(Condition(where)).tolist() == positions
 
 
+def test_a_folder_or_file_whose_name_is_not_utf8_narrows_a_search(items: FactsFile) -> None:
+    name = os.fsdecode(b"/media/holiday/caf\xe9.jpg")
+    for path, positions in {Path(name): [2], Path("/media/holiday"): [0, 1, 2]}.items():
+        expression = FileFilter(folders=(path,)).expression()
+        assert expression is not None
+        assert items.positions(Condition(expression)).tolist() == positions
+
+
 @pytest.mark.parametrize(
     "where",
     [
         "",
         "durration < 3",
         "duration <",
+        "1) OR (1",
+        "1 LIMIT 1",
         "1) UNION SELECT 5 WHERE (1",
         "position IN (SELECT position FROM items)",
         "1; DROP TABLE items",

@@ -25,6 +25,9 @@ START_SECONDS = 120.0
 
 _PAYLOAD_TYPES = {Modality.IMAGE: np.uint8, Modality.VIDEO: np.uint8, Modality.AUDIO: np.float32}
 _PIPE_BYTES = 1 << 20
+_MOST_HEADER = 1 << 26
+_MOST_PAYLOAD = 1 << 34
+"""Beyond these a child does not say what ours says, and no memory is asked for."""
 
 
 class RemoteDecoder:
@@ -89,18 +92,18 @@ class RemoteDecoder:
             child.stdin.write(json.dumps(command).encode() + b"\n")
             child.stdin.flush()
             text, payload = _read_message(child.stdout.fileno(), deadline)
+            header = cast("dict[str, object]", json.loads(text))
         except TimeoutError as error:
             self.close()
             message = f"{path.name} takes more than {seconds:.0f} seconds to decode"
             raise MediaError(message, reason=Reason.TIMED_OUT) from error
-        except (EOFError, BrokenPipeError) as error:
+        except (EOFError, BrokenPipeError, ValueError) as error:
             child.kill()
             code = child.wait()
             self.close()
             message = f"{path.name} crashed its decoder ({_cause(code)})"
             hint = "the file is damaged or hostile; the other files are not affected"
             raise MediaError(message, reason=Reason.CRASHED, hint=hint) from error
-        header = cast("dict[str, object]", json.loads(text))
         if "error" in header:
             said = cast("dict[str, str]", header["error"])
             raise MediaError(said["message"], reason=said["reason"], hint=said["hint"])
@@ -124,7 +127,7 @@ class RemoteDecoder:
         assert child.stdout is not None
         try:
             _read_message(child.stdout.fileno(), time.monotonic() + START_SECONDS)
-        except (EOFError, TimeoutError) as error:
+        except (EOFError, TimeoutError, ValueError) as error:
             child.kill()
             child.communicate()
             raise ChildProcessError("no process that decodes can be started") from error
@@ -133,8 +136,10 @@ class RemoteDecoder:
 
 def _read_message(descriptor: int, deadline: float) -> tuple[bytearray, bytearray]:
     lengths = _read(descriptor, 12, deadline)
-    text = _read(descriptor, int.from_bytes(lengths[:4], "big"), deadline)
-    return text, _read(descriptor, int.from_bytes(lengths[4:], "big"), deadline)
+    text, payload = int.from_bytes(lengths[:4], "big"), int.from_bytes(lengths[4:], "big")
+    if text > _MOST_HEADER or payload > _MOST_PAYLOAD:
+        raise ValueError(f"a message of {text} and {payload} bytes is none of ours")
+    return _read(descriptor, text, deadline), _read(descriptor, payload, deadline)
 
 
 def _read(descriptor: int, count: int, deadline: float) -> bytearray:

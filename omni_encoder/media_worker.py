@@ -38,7 +38,10 @@ def main(file_bytes: int) -> int:
     # Ctrl-C reaches every process of a terminal; the other end decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_memory(file_bytes)
-    commands, answers = sys.stdin.buffer, sys.stdout.buffer
+    commands = sys.stdin.buffer
+    # A decoder that prints must not be taken for an answer: what is its stdout goes to stderr.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
     parts: Iterator[tuple[dict[str, object], memoryview]] = iter(())
     with contextlib.suppress(BrokenPipeError):
         write_message(answers, {"ready": True})

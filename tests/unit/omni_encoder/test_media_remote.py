@@ -129,3 +129,29 @@ def test_the_child_ends_with_the_one_who_started_it() -> None:
     assert child.wait(timeout=20) == 0
     assert child.stdout is not None
     child.stdout.close()
+
+
+def test_a_decoder_that_prints_is_not_taken_for_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The child imports this. It prints as a C library does, past Python's buffers.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, threading\n"
+        "def printing():\n"
+        "    import time\n"
+        "    while True:\n"
+        "        time.sleep(0.001)\n"
+        f"        os.path.exists({str(tmp_path / 'go')!r}) and os.write(1, b'warning!')\n"
+        "threading.Thread(target=printing, daemon=True).start()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    paths = [tmp_path / f"{number}.png" for number in range(5)]
+    for path in paths:
+        Image.fromarray(noise_picture(90, 70)).save(path)
+    with closing(RemoteDecoder(file_seconds=30, file_bytes=2**31)) as decoder:
+        for path in paths:
+            _, items = decoder.open(path, LAYOUT)
+            (tmp_path / "go").touch()
+            [item] = items
+            [expected] = open_media(path, LAYOUT)[1]
+            assert same(item, expected)

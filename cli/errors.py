@@ -11,6 +11,8 @@ import typer
 
 from .plain import printable
 
+_IN_EXTRA_BENCH = frozenset({"datasets", "hnswlib", "matplotlib", "mteb", "usearch"})
+
 FOUND, NOTHING_FOUND, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -69,11 +71,11 @@ def describe(error: BaseException) -> Failure | None:
     if isinstance(error, OSError):
         return Failure(_describe_os_error(error), "", "environment")
     if isinstance(error, ModuleNotFoundError) and error.name and not _is_ours(error.name):
-        return Failure(
-            f"the package {error.name} is not installed",
-            "install omnidex again; `omnidex doctor` says what is missing",
-            "environment",
-        )
+        package = error.name.partition(".")[0]
+        hint = "install omnidex again; `omnidex doctor` says what is missing"
+        if package in _IN_EXTRA_BENCH:
+            hint = "it comes with the extra `bench`: pip install 'omnidex[bench]'"
+        return Failure(f"the package {error.name} is not installed", hint, "environment")
     # Imported now, for it imports numpy; whoever raised one has paid for that already.
     from omni_encoder import OmniError
 

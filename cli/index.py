@@ -129,6 +129,10 @@ def index(
         raise UsageProblem("--recall does nothing alone", hint="add --optimize")
     if poll and not follow:
         raise UsageProblem("--poll says how to watch", hint="add --watch")
+    if (dry_run and (follow or optimize)) or (follow and optimize):
+        raise UsageProblem(
+            "--dry-run, --watch and --optimize can't be combined", hint="leave all but one out"
+        )
     if optimize and not paths:
         _optimize(collection_directory(collection), recall, as_json=as_json)
         return

@@ -261,3 +261,14 @@ def test_a_pattern_that_is_none_is_one_error(media: Path, omnidex: Run) -> None:
 
     assert ended.code == 2
     assert "gitignore" in ended.err
+
+
+@pytest.mark.parametrize(
+    "options", [("--dry-run", "--watch"), ("--dry-run", "--optimize"), ("--watch", "--optimize")]
+)
+def test_options_of_which_one_would_do_nothing_are_refused(
+    media: Path, omnidex: Run, options: tuple[str, str]
+) -> None:
+    ended = omnidex("index", media, *options)
+    assert ended.code == 2
+    assert "can't be combined" in ended.err

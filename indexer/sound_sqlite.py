@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from omni_encoder import CollectionError
 
@@ -50,52 +50,58 @@ class SoundConnection(sqlite3.Connection):
 
     path = Path()
 
-    def cursor(self, factory: object = None) -> "SoundCursor":  # noqa: ARG002 - sqlite3's signature
-        """A cursor that explains damage."""
-        return SoundCursor(self)
+    # What sqlite3 says of its types, which hold Any, stays what is said of these methods.
+    if not TYPE_CHECKING:
 
-    def execute(self, sql: str, parameters: object = ()) -> "SoundCursor":
-        """See `sqlite3.Connection.execute`."""
-        return self.cursor().execute(sql, parameters)
+        def cursor(self, factory: object = None) -> "SoundCursor":  # noqa: ARG002 - sqlite3's signature
+            """A cursor that explains damage."""
+            return SoundCursor(self)
 
-    def executemany(self, sql: str, parameters: Iterable[object]) -> "SoundCursor":
-        """See `sqlite3.Connection.executemany`."""
-        return self.cursor().executemany(sql, parameters)
+        def execute(self, sql: str, parameters: object = ()) -> "SoundCursor":
+            """See `sqlite3.Connection.execute`."""
+            return self.cursor().execute(sql, parameters)
+
+        def executemany(self, sql: str, parameters: Iterable[object]) -> "SoundCursor":
+            """See `sqlite3.Connection.executemany`."""
+            return self.cursor().executemany(sql, parameters)
 
 
 class SoundCursor(sqlite3.Cursor):
     """A cursor on a catalogue."""
 
-    def execute(self, sql: str, parameters: object = ()) -> "SoundCursor":
-        """See `sqlite3.Cursor.execute`."""
-        with self._explained():
-            super().execute(sql, parameters)  # pyright: ignore[reportArgumentType] - what our caller gave
-        return self
+    # What sqlite3 says of its types, which hold Any, stays what is said of these methods.
+    if not TYPE_CHECKING:
 
-    def executemany(self, sql: str, parameters: Iterable[object]) -> "SoundCursor":
-        """See `sqlite3.Cursor.executemany`."""
-        rows = list(parameters)
-        with self._explained():
-            super().executemany(sql, rows)  # pyright: ignore[reportArgumentType] - what our caller gave
-        return self
-
-    def fetchone(self) -> object:
-        """See `sqlite3.Cursor.fetchone`."""
-        with self._explained():
-            return super().fetchone()
-
-    def fetchall(self) -> list[object]:
-        """See `sqlite3.Cursor.fetchall`."""
-        with self._explained():
-            return super().fetchall()
-
-    def __iter__(self) -> Iterator[object]:
-        while True:
+        def execute(self, sql: str, parameters: object = ()) -> "SoundCursor":
+            """See `sqlite3.Cursor.execute`."""
             with self._explained():
-                rows = super().fetchmany(_FETCHED)
-            if not rows:
-                return
-            yield from rows
+                super().execute(sql, parameters)
+            return self
+
+        def executemany(self, sql: str, parameters: Iterable[object]) -> "SoundCursor":
+            """See `sqlite3.Cursor.executemany`."""
+            rows = list(parameters)
+            with self._explained():
+                super().executemany(sql, rows)
+            return self
+
+        def fetchone(self) -> object:
+            """See `sqlite3.Cursor.fetchone`."""
+            with self._explained():
+                return super().fetchone()
+
+        def fetchall(self) -> list[object]:
+            """See `sqlite3.Cursor.fetchall`."""
+            with self._explained():
+                return super().fetchall()
+
+        def __iter__(self) -> Iterator[object]:
+            while True:
+                with self._explained():
+                    rows = super().fetchmany(_FETCHED)
+                if not rows:
+                    return
+                yield from rows
 
     @contextmanager
     def _explained(self) -> Generator[None, None, None]:

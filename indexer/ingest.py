@@ -63,9 +63,10 @@ def ingest(
         tally.failed_before = sum(known[path].key is None for path in same)
         tally.unchanged = len(same) - tally.failed_before
         if changed:
-            from .encoding import EncodingRun
+            from .local_engine import LocalRun
 
-            EncodingRun(collection, encoder, writer, tally, options).read(changed, known, tell)
+            run = LocalRun(collection, encoder, writer, tally, options)
+            run.read(changed, known, tell)
         tell(Progress(Phase.FINISH, tally.settled, tally.settled, items=writer.items))
         writer.commit()
         left = departures(found, known, writer.catalogue.paths_of, options)

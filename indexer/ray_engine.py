@@ -38,6 +38,10 @@ TASKS_PER_CPU = 2
 """How many are given out: one runs, the next one waits. Clusters grow with what waits."""
 
 
+START_ATTEMPTS = 3
+"""On a busy machine Ray may need longer to start than the 30 seconds that it waits for itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """What all tasks of a run need.
@@ -283,17 +287,28 @@ def _cluster() -> Generator[None, None, None]:
         if ray.is_initialized():
             yield
             return
-        try:
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise EngineError(
-                f"Ray can't be reached: {error}",
-                hint="see RAY_ADDRESS; without it, and without a cluster here, one is started",
-            ) from error
+        _connect()
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _connect() -> None:
+    import ray
+
+    for attempt in range(START_ATTEMPTS):
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL)
+        except Exception as error:  # when it takes too long, it raises no other kind
+            ray.shutdown()
+            if attempt + 1 == START_ATTEMPTS or isinstance(error, ConnectionError):
+                raise EngineError(
+                    f"Ray can't be reached or started: {error}",
+                    hint="see RAY_ADDRESS; without it and without a cluster here, one is started",
+                ) from error
+        else:
+            return
 
 
 class _OwnOutput:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omni_encoder import OmniError
 
-from .entries import ContentKey, ContentRow, FileRow
+from .entries import UNSETTLED, ContentKey, ContentRow, FileRow
 from .shards import Chunk, Shard
 from .types import Problem, Tally
 from .writer import Writer
@@ -75,7 +75,7 @@ class ShardWriter:
         self._writer.commit()
 
     def _enter(self, file: FileRow, content: ContentRow | None) -> None:
-        self._writer.enter(file, content)
+        self._writer.enter(self._as_seen_here(file), content)
         tally = self._tally
         tally.settled += 1
         tally.bytes += file.stamp.size
@@ -92,6 +92,18 @@ class ShardWriter:
             tally.unchanged += 1
         else:
             tally.reused += 1
+
+    def _as_seen_here(self, file: FileRow) -> FileRow:
+        """The file with this machine's stamp, as others may see other inodes of one drive."""
+        here, there = self._shard.files[file.path], file.stamp
+        same = (here.size, here.mtime_ns, here.sidecar) == (
+            there.size,
+            there.mtime_ns,
+            there.sidecar,
+        )
+        if same and there.inode != UNSETTLED:
+            return file._replace(stamp=here)
+        return file._replace(stamp=there._replace(inode=UNSETTLED))
 
     def _sidecar_before(self, file: FileRow) -> tuple[int, int]:
         before = self._shard.known.get(file.path)

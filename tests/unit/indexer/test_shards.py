@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,21 @@ def test_a_machine_that_does_not_have_the_drive_is_one_clear_error(
             taking.take_up(chunk)
     assert "mount" in caught.value.hint
     assert not collection.problems()
+
+
+def test_files_are_entered_as_this_machine_sees_them(media: Path, collection: Collection) -> None:
+    files = stamps(media)
+    elsewhere = {path: stamp._replace(inode=stamp.inode + 7) for path, stamp in files.items()}
+    late = os.fsencode(media / "b" / "text001.txt")
+    with collection.writing("test") as writer:
+        taking = ShardWriter(writer, Tally())
+        taking.begin(Shard(files, {}))
+        for chunk in chunks_of(Shard(files, {}), collection):
+            entries = tuple(
+                (file._replace(stamp=elsewhere[file.path]), content)
+                for file, content in chunk.entries
+            )
+            if any(file.path == late for file, _ in entries):  # it is written to meanwhile
+                write_text(Path(os.fsdecode(late)), 77, words=20)
+            taking.take_up(replace(chunk, entries=entries))
+    assert ingest([media], collection, ToyEncoder()).encoded == 1

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -91,6 +92,14 @@ def index(
         int,
         typer.Option("--file-mb", min=64, metavar="MB", help="Memory that decoding one may take."),
     ] = 4096,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            "--engine",
+            help="Where to read and encode: here, or on a Ray cluster, "
+            "whose machines must see the files at the same place.",
+        ),
+    ] = "local",
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Index a whole home or drive without asking.")
     ] = False,
@@ -124,6 +133,7 @@ def index(
     omnidex index ~/Pictures -E "*.gif" -E /private --dry-run
     omnidex index photos -c photos.omnidex --encoder open_clip:ViT-B-32/openai
     omnidex index --optimize --recall 0.995
+    omnidex index /mnt/photos --engine ray
     """
     if recall is not None and not optimize:
         raise UsageProblem("--recall does nothing alone", hint="add --optimize")
@@ -133,6 +143,8 @@ def index(
         raise UsageProblem(
             "--dry-run, --watch and --optimize can't be combined", hint="leave all but one out"
         )
+    if engine == "ray" and follow:
+        raise UsageProblem("--watch follows folders on one machine", hint="leave --engine out")
     if optimize and not paths:
         _optimize(collection_directory(collection), recall, as_json=as_json)
         return
@@ -140,7 +152,7 @@ def index(
     check_roots(paths, yes=yes)
     directory = collection_directory(collection)
 
-    from indexer import IngestOptions, Selection, ingest
+    from indexer import Engine, IngestOptions, Selection, ingest
 
     options = IngestOptions(
         prune=prune,
@@ -150,11 +162,15 @@ def index(
         batch_items=batch_size,
         file_seconds=file_seconds,
         file_bytes=file_mb * 2**20,
+        engine=Engine(engine),
+        task_cpus=threads or 1,
     )
     if dry_run:
         print_plan(paths, directory, options, as_json=as_json)
         return
     opened, loaded = _open(directory, encoder_name(encoder), threads)
+    if engine == "ray":
+        loaded = _for_tasks(opened, loaded, threads)
     if follow:
         follow_folders(paths, opened, loaded, options, poll=poll, as_json=as_json)
         return
@@ -227,6 +243,17 @@ def _open(
     if name is not None and name != recorded:
         return opened, load_encoder(name, threads=threads)  # `ingest` checks it
     return opened, lambda: load_encoder(recorded, threads=threads)
+
+
+def _for_tasks(
+    opened: "Collection", loaded: "Encoder | Callable[[], Encoder]", threads: int | None
+) -> "Callable[[], Encoder]":
+    """What the tasks of a cluster load the encoder with, each for itself."""
+    from omni_encoder import Encoder, load_encoder
+
+    if isinstance(loaded, Encoder):
+        opened.check_encoder(loaded.spec)
+    return partial(load_encoder, opened.spec.name, threads=threads or 1)
 
 
 def _optimize(directory: Path, recall: float | None, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from .plan import Action, Plan, Step, passed_over, plan
 from .selection import Passed, Selection
 from .types import (
     CacheReport,
+    Engine,
     IngestOptions,
     IngestReport,
     Merge,
@@ -29,6 +30,7 @@ __all__ = [
     "Collection",
     "Copy",
     "DuplicateOptions",
+    "Engine",
     "FileFilter",
     "Group",
     "IngestOptions",

@@ -78,7 +78,8 @@ class Collection:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CollectionError(
-                f"can't make a collection in {directory}: {error.strerror}"
+                f"can't make a collection in {directory}: {error.strerror}",
+                hint="name a folder that can be written to with -c",
             ) from error
         with writer_lock(directory, "create"):
             _check_empty(directory)

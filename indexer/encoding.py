@@ -2,23 +2,23 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from omni_encoder import Encoder, EncoderError, Modality
+from omni_encoder import Encoder, EncoderError, EncoderSpec, Modality
+from omni_encoder.media_remote import RemoteDecoder
 
 from .batches import Batches
-from .collection import Collection
 from .entries import ContentKey, ContentRow, FileRow, FileStamp
 from .exchange import Changed, Contents, Exchange, Failed, Job, Known, Piece, weight
 from .journal import Journal
 from .reading import Reader
 from .rows import ItemRow
-from .types import IngestOptions, Phase, Problem, Progress, Tally
-from .writer import Writer
+from .types import IngestOptions, Problem, Tally
 
 ATTEMPTS = 2
 """How often a file is read that changes while it is read."""
@@ -28,56 +28,103 @@ ISOLATE_BYTES = 256 * 2**20
 """From so many files or bytes on, starting processes to decode them is worth it."""
 
 
+class Sink(Protocol):
+    """Where the items go: a collection's `Writer`, or the `Shelf` of a shard."""
+
+    def contents(self) -> set[ContentKey]:
+        """The contents that are there, whole."""
+        ...
+
+    def add(self, rows: Sequence[ItemRow]) -> None:
+        """Add parts of contents, each content's in order."""
+        ...
+
+    def enter(self, file: FileRow, content: ContentRow | None = None) -> None:
+        """Enter a file, with its content if all parts of that have just been added."""
+        ...
+
+    def set_caption(self, key: ContentKey, caption: str | None) -> None:
+        """Give another caption to a content that is there."""
+        ...
+
+    def discard(self, key: ContentKey) -> None:
+        """Take back the parts of a content that couldn't be read to its end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """Where files are decoded, beside what the options say.
+
+    Attributes:
+        journal: Where to write down what is decoded in this process; None if the process may be
+            lost without harm.
+        remotes: Processes to decode in, one for each thread, which outlive the run; without any,
+            each thread starts its own if the files are to be isolated.
+    """
+
+    journal: Journal | None = None
+    remotes: Sequence[RemoteDecoder] = field(default_factory=list[RemoteDecoder])
+
+
 class EncodingRun:
-    """Reads changed files and brings their items into the collection."""
+    """Reads changed files and brings their items into a sink."""
 
     def __init__(
         self,
-        collection: Collection,
-        encoder: Encoder | Callable[[], Encoder],
-        writer: Writer,
+        spec: EncoderSpec,
+        load: Callable[[], Encoder],
+        sink: Sink,
         tally: Tally,
         options: IngestOptions,
     ) -> None:
-        self._collection = collection
-        self._source = encoder
+        """Set up a run.
+
+        Args:
+            spec: The encoder that the items are for.
+            load: Loads it, if something must be encoded.
+            sink: Where the items go.
+            tally: What is counted.
+            options: How to do it.
+        """
+        self._spec = spec
+        self._load = load
         self._encoder: Encoder | None = None
-        self._writer = writer
+        self._sink = sink
         self._tally = tally
         self._options = options
         self._batches = Batches(options.batch_items)
         self._exchange = Exchange(options.in_flight_bytes)
-        self._contents = Contents(writer.catalogue.contents())
+        self._contents = Contents(sink.contents())
         self._pending: dict[Modality, list[Piece]] = defaultdict(list)
         self._open: dict[bytes, ContentKey] = {}  # what is being read for which path
         self._held: dict[str, list[Job]] = defaultdict(list)
 
-    def read(
+    def steps(
         self,
         changed: Mapping[bytes, FileStamp],
         known: Mapping[bytes, FileRow],
-        tell: Callable[[Progress], None],
-    ) -> None:
-        """Read files, encode what is new, and commit now and then.
+        decoding: Decoding,
+    ) -> Generator[None, None, None]:
+        """Read files and encode what is new, step by step; after each the sink may be emptied.
 
         Args:
             changed: The files to read.
             known: What the catalogue had on them before.
-            tell: Called after every file.
+            decoding: Where files are decoded.
         """
         total, bytes_total = len(changed), sum(stamp.size for stamp in changed.values())
         for path, stamp in changed.items():
             self._exchange.submit(Job(path, stamp))
-        options = self._isolated(total, bytes_total)
-        journal = Journal(self._collection.directory)
+        options = self._isolated(total, bytes_total, decoding.journal)
         readers = [
-            Reader(self._exchange, self._contents, self._collection.spec)
-            for _ in range(min(self._options.decode_threads, total))
+            Reader(self._exchange, self._contents, self._spec, remote)
+            for remote in self._remotes(total, options, decoding)
         ]
         threads = [
             threading.Thread(
                 target=reader.run,
-                args=(journal, number),
+                args=(decoding.journal, number),
                 kwargs={"options": options},
                 name=f"reader-{number}",
                 daemon=True,
@@ -86,27 +133,29 @@ class EncodingRun:
         ]
         for thread in threads:
             thread.start()
-        settled = -1
         try:
             while self._step(known):
-                if settled != self._tally.settled:
-                    settled = self._tally.settled
-                    done = self._tally.bytes
-                    items = self._writer.items
-                    tell(Progress(Phase.READ, settled, total, done, bytes_total, items))
-                rows, seconds = self._writer.waiting()
-                if rows >= self._options.commit_rows or seconds >= self._options.commit_seconds:
-                    self._writer.commit()
-        finally:
-            self._exchange.stop()
+                yield
+        except BaseException:
+            # Whatever a decoder is doing, nobody waits for it any more.
             for reader in readers:
                 reader.kill()
+            raise
+        finally:
+            self._exchange.stop()
             for thread in threads:
                 thread.join()
 
-    def _isolated(self, files: int, size: int) -> IngestOptions:
+    def _remotes(
+        self, files: int, options: IngestOptions, decoding: Decoding
+    ) -> Sequence[RemoteDecoder | None]:
+        """The process that each reading thread decodes in, or None where it starts its own."""
+        count = min(options.decode_threads, files)
+        return decoding.remotes[:count] or [None] * count
+
+    def _isolated(self, files: int, size: int, journal: Journal | None) -> IngestOptions:
         """The options, with it decided whether to decode in other processes."""
-        suspects = Journal(self._collection.directory).suspects()
+        suspects = journal.suspects() if journal else []
         isolate = self._options.isolate
         if isolate is None:
             isolate = bool(suspects) or files >= ISOLATE_FILES or size >= ISOLATE_BYTES
@@ -152,7 +201,7 @@ class EncodingRun:
         pieces = self._pending.pop(modality)
         items = [piece.item for piece in pieces]
         vectors = self._batches.encode(self._load_encoder(), items)
-        if vectors.shape != (len(items), self._collection.spec.dim):
+        if vectors.shape != (len(items), self._spec.dim):
             raise EncoderError(f"the encoder returned {vectors.shape} for {len(items)} items")
         if not np.isfinite(vectors).all():
             raise EncoderError("the encoder returned numbers that are not finite")
@@ -168,38 +217,36 @@ class EncodingRun:
             )
             for piece, vector in zip(pieces, vectors, strict=True)
         ]
-        self._writer.add(rows)
+        self._sink.add(rows)
         for piece in pieces:
             self._exchange.release(piece)
             if piece.last:
                 job, key = piece.job, piece.key
                 content = ContentRow(key, piece.item.part + 1, partial=piece.info.partial)
-                self._writer.enter(FileRow(job.path, job.stamp, key), content)
+                self._sink.enter(FileRow(job.path, job.stamp, key), content)
                 self._tally.encoded += 1
                 self._settle(job, key.content, complete=key)
 
     def _load_encoder(self) -> Encoder:
         if self._encoder is None:
-            source = self._source
-            self._encoder = source if isinstance(source, Encoder) else source()
-            self._collection.check_encoder(self._encoder.spec)
+            self._encoder = self._load()
         return self._encoder
 
     def _reuse(self, event: Known, before: FileRow | None) -> None:
         job, key = event.job, event.key
-        self._writer.enter(FileRow(job.path, job.stamp, key))
+        self._sink.enter(FileRow(job.path, job.stamp, key))
         if before and before.key == key:
             self._tally.unchanged += 1
         else:
             self._tally.reused += 1
         old, new = (before.stamp if before else FileStamp(0, 0, 0)), job.stamp
         if old.sidecar != new.sidecar:
-            self._writer.set_caption(key, event.caption)
+            self._sink.set_caption(key, event.caption)
         self._settle(job, key.content)
 
     def _fail(self, job: Job, content: str, reason: str, message: str) -> None:
         self._void(job)
-        self._writer.enter(FileRow(job.path, job.stamp, None, reason, message))
+        self._sink.enter(FileRow(job.path, job.stamp, None, reason, message))
         self._tally.problems.append(Problem(Path(job.name), reason, message))
         self._settle(job, content)
 
@@ -212,7 +259,7 @@ class EncodingRun:
         for piece in [piece for piece in pieces if piece.job.path == job.path]:
             pieces.remove(piece)
             self._exchange.release(piece)
-        self._writer.discard(key)
+        self._sink.discard(key)
 
     def _settle(self, job: Job, content: str, complete: ContentKey | None = None) -> None:
         """A file is dealt with; files of the same content that waited for it can go on."""

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omni_encoder import Encoder
 from omni_encoder.media import caption_of
@@ -17,8 +18,12 @@ from .catalogue import FileRow, FileStamp
 from .collection import Collection
 from .removal import departures
 from .scan import Scan, scan
-from .types import IngestOptions, IngestReport, Phase, Problem, Progress, Tally
+from .types import Engine, IngestOptions, IngestReport, Phase, Problem, Progress, Tally
 from .writer import Writer
+
+if TYPE_CHECKING:
+    from .local_engine import LocalRun
+    from .ray_engine import RayRun
 
 
 def ingest(
@@ -63,9 +68,8 @@ def ingest(
         tally.failed_before = sum(known[path].key is None for path in same)
         tally.unchanged = len(same) - tally.failed_before
         if changed:
-            from .encoding import EncodingRun
-
-            EncodingRun(collection, encoder, writer, tally, options).read(changed, known, tell)
+            run = _run_of(options.engine)(collection, encoder, writer, tally, options)
+            run.read(changed, known, tell)
         tell(Progress(Phase.FINISH, tally.settled, tally.settled, items=writer.items))
         writer.commit()
         left = departures(found, known, writer.catalogue.paths_of, options)
@@ -77,6 +81,17 @@ def ingest(
         writer.set_passed([*map(os.fsencode, found.roots)], found.passed)
         tally.partial = len(writer.catalogue.partial_paths() & found.files.keys())
     return _report(found, tally, writer, time.monotonic() - started)
+
+
+def _run_of(engine: Engine) -> "type[LocalRun | RayRun]":
+    """What reads and encodes; imported late, as most runs find nothing new."""
+    if engine is Engine.RAY:
+        from .ray_engine import RayRun
+
+        return RayRun
+    from .local_engine import LocalRun
+
+    return LocalRun
 
 
 def changed_files(

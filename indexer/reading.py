@@ -43,14 +43,28 @@ SETTLING_NS = 2_000_000_000
 class Reader:
     """Turns jobs into events, on a thread of its own."""
 
-    def __init__(self, exchange: Exchange, contents: Contents, spec: EncoderSpec) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        contents: Contents,
+        spec: EncoderSpec,
+        remote: RemoteDecoder | None = None,
+    ) -> None:
+        """Set up a reader.
+
+        Args:
+            exchange: Where jobs come from and events go.
+            contents: What is known, and what is being read.
+            spec: The encoder that files are decoded for.
+            remote: Where to decode; the caller closes it.
+        """
         self._exchange = exchange
         self._contents = contents
         self._spec = spec
-        self._remote: RemoteDecoder | None = None
+        self._remote = remote
         self._slot: Slot | None = None
 
-    def run(self, journal: Journal, number: int, *, options: IngestOptions) -> None:
+    def run(self, journal: Journal | None, number: int, *, options: IngestOptions) -> None:
         """Read files until the exchange stops.
 
         Args:
@@ -59,12 +73,14 @@ class Reader:
             options: `isolate` says whether to decode in a child process.
         """
         with ExitStack() as stack:
-            if options.isolate:
+            if self._remote is not None:
+                pass
+            elif options.isolate:
                 self._remote = RemoteDecoder(
                     file_seconds=options.file_seconds, file_bytes=options.file_bytes
                 )
                 stack.enter_context(closing(self._remote))
-            else:
+            elif journal is not None:
                 self._slot = stack.enter_context(journal.slot(number))
             stack.enter_context(suppress(Stopped))
             while True:

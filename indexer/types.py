@@ -232,6 +232,13 @@ class Progress:
     items: int = 0
 
 
+class Engine(StrEnum):
+    """What reads and encodes: this process, or the tasks of a Ray cluster."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
     """How to ingest.
@@ -254,6 +261,9 @@ class IngestOptions:
             None leaves that to how much there is to do.
         file_seconds: How long decoding one part of a file may take, in a process of its own.
         file_bytes: How much memory a process that decodes may use.
+        engine: What reads and encodes. With Ray the files, and the encoder, must be on all
+            machines.
+        task_cpus: How many CPUs each of Ray's tasks is given.
     """
 
     batch_items: int = 16
@@ -268,10 +278,13 @@ class IngestOptions:
     isolate: bool | None = None
     file_seconds: float = 120.0
     file_bytes: int = 4 * 2**30
+    engine: Engine = Engine.LOCAL
+    task_cpus: int = 1
 
     def __post_init__(self) -> None:
         for name in (
             *("batch_items", "decode_threads", "in_flight_bytes", "commit_rows", "file_bytes"),
+            "task_cpus",
         ):
             value: int = getattr(self, name)
             if value < 1:

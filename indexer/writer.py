@@ -59,6 +59,10 @@ class Writer:
             table.delete(broken)
             self.catalogue.recover(complete)
 
+    def contents(self) -> set[ContentKey]:
+        """The contents that are there, whole."""
+        return self.catalogue.contents()
+
     def add(self, rows: Sequence["ItemRow"]) -> None:
         """Add parts of contents, each content's in order."""
         self._rows += rows

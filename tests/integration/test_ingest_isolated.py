@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -70,7 +69,7 @@ def test_files_that_crash_hang_or_eat_memory_are_quarantined_and_stop_nothing(
         write_image(media / f"{name}.png", 800 + number)
     with monkeypatch.context() as patched:
         patched.setattr(media_remote.subprocess, "Popen", hostile)
-        options = replace(ISOLATED, file_seconds=1.0)
+        options = replace(ISOLATED, file_seconds=5.0)
         report = ingest([media], collection, encoder, options=options)
     assert report.encoded == 18
     assert {problem.path.stem: problem.reason for problem in report.problems} == {
@@ -130,14 +129,14 @@ def test_an_interruption_ends_a_hanging_decoder_at_once(
     collection: Collection, encoder: ToyEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     media = write_folder(tmp_path / "some", texts=12)
-    stopped = threading.Event()
+    stopped: list[float] = []
 
     class Interrupted(ToyEncoder):
         def encode(self, items: Sequence[MediaItem]) -> np.ndarray:
             for decoder in decoders:  # they hang from now on
                 if decoder._child is not None:
                     decoder._child.send_signal(signal.SIGSTOP)
-            stopped.set()
+            stopped.append(time.monotonic())
             raise KeyboardInterrupt(len(items))
 
     decoders: list[media_remote.RemoteDecoder] = []
@@ -148,11 +147,9 @@ def test_an_interruption_ends_a_hanging_decoder_at_once(
         return original(decoder)
 
     monkeypatch.setattr(media_remote.RemoteDecoder, "_start", start)
-    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         ingest([media], collection, Interrupted(), options=replace(ISOLATED, batch_items=1))
-    assert stopped.is_set()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - stopped[0] < 10
 
 
 @pytest.mark.parametrize("error", [MemoryError, RuntimeError])

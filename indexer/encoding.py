@@ -11,6 +11,7 @@ import numpy as np
 from omni_encoder import Encoder, EncoderError, Modality
 
 from .batches import Batches
+from .catalogue import Catalogue
 from .collection import Collection
 from .entries import ContentKey, ContentRow, FileRow, FileStamp
 from .exchange import Changed, Contents, Exchange, Failed, Job, Known, Piece, weight
@@ -47,7 +48,9 @@ class EncodingRun:
         self._options = options
         self._batches = Batches(options.batch_items)
         self._exchange = Exchange(options.in_flight_bytes)
-        self._contents = Contents(writer.catalogue.contents())
+        # Asked by the threads that read, so it is a connection beside the writer's.
+        self._before = Catalogue.open_to_read(collection.directory)
+        self._contents = Contents(self._before)
         self._pending: dict[Modality, list[Piece]] = defaultdict(list)
         self._open: dict[bytes, ContentKey] = {}  # what is being read for which path
         self._held: dict[str, list[Job]] = defaultdict(list)
@@ -103,6 +106,7 @@ class EncodingRun:
                 reader.kill()
             for thread in threads:
                 thread.join()
+            self._before.close()
 
     def _isolated(self, files: int, size: int) -> IngestOptions:
         """The options, with it decided whether to decode in other processes."""

@@ -7,7 +7,7 @@ passed over, and why, is kept too.
 import os
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from omni_encoder import MediaError, Modality
 from omni_encoder.media import SUFFIXES, guess_modality, is_sidecar, sidecar_names, sidecar_of
 
 from .entries import FileStamp
+from .folders import FolderMark, Marks, digest_of, folder_of
 from .manifest import MANIFEST_NAME
 from .selection import IGNORE_NAME, Layer, Passed, Rules, Selection, read_ignore_file
 from .types import Problem
 
+_SUFFIXES = frozenset(SUFFIXES)
 _SIGNED_63 = 2**63 - 1  # SQLite's integers; some file systems use inode numbers beyond
 
 
@@ -35,6 +37,8 @@ class Scan:
         empty_roots: Roots that hold no media at all.
         bare_folders: Folders that hold nothing at all, as one does where no drive is mounted.
         rules: The selection, under each root that is a folder.
+        same: The folders that are as they were marked; their files are not among `files`.
+        looked: The digests of the other folders; empty where a file couldn't be looked at.
     """
 
     roots: list[Path] = field(default_factory=list[Path])
@@ -45,6 +49,17 @@ class Scan:
     empty_roots: list[Path] = field(default_factory=list[Path])
     bare_folders: set[bytes] = field(default_factory=set[bytes])
     rules: dict[bytes, Rules] = field(default_factory=dict[bytes, Rules])
+    same: dict[bytes, FolderMark] = field(default_factory=dict[bytes, FolderMark])
+    looked: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+
+    @property
+    def count(self) -> int:
+        """How many media files there are."""
+        return len(self.files) + sum(mark.files for mark in self.same.values())
+
+    def has(self, path: bytes) -> bool:
+        """Whether a known path was found."""
+        return path in self.files or folder_of(path) in self.same
 
     def in_scope(self, path: bytes) -> bool:
         """Whether a path that is not among `files` would be, by the patterns that were asked for.
@@ -67,8 +82,12 @@ class _Folder:
     """A folder that is being looked through."""
 
     path: str
-    sidecars: set[str]  # the names of captions, which are no items of their own
+    names: set[str]
     layers: tuple[Layer, ...]
+    sidecars: set[str] = field(init=False)  # names of captions, which are no items of their own
+
+    def __post_init__(self) -> None:
+        self.sidecars = _sidecars(self.names)
 
 
 def absolute(path: Path) -> Path:
@@ -76,14 +95,12 @@ def absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow links
 
 
-def scan(roots: Sequence[Path], selection: Selection | None = None) -> Scan:
-    """Find the media files that are, or lie under, the roots.
+def check_roots(roots: Sequence[Path]) -> None:
+    """Make sure that there are roots to look through.
 
     Raises:
-        MediaError: A root doesn't exist; nothing has been looked at then.
-        OmniError: The selection has a pattern that is none.
+        MediaError: One of them doesn't exist.
     """
-    selection = selection or Selection()
     for root in roots:
         if not os.path.lexists(root):
             raise MediaError(
@@ -91,23 +108,47 @@ def scan(roots: Sequence[Path], selection: Selection | None = None) -> Scan:
                 reason="missing",
                 hint="if it is on another drive, see that it is mounted",
             )
+
+
+def scan(
+    roots: Sequence[Path],
+    selection: Selection | None = None,
+    marks: Mapping[bytes, Marks] | None = None,
+) -> Scan:
+    """Find the media files that are, or lie under, the roots.
+
+    Args:
+        roots: Files and folders.
+        selection: What to take of them; None stands for all.
+        marks: For some roots, what their folders were like; those that still are, are only counted.
+
+    Raises:
+        MediaError: A root doesn't exist; nothing has been looked at then.
+        OmniError: The selection has a pattern that is none.
+    """
+    check_roots(roots)
+    selection, marks = selection or Selection(), marks or {}
     found = Scan(roots=[absolute(root) for root in roots])
     for root in found.roots:
         here = Scan()
         if root.is_dir():
             rules = Rules(selection, os.fspath(root))
             found.rules[os.fsencode(root)] = rules
-            _scan_folder(root, rules, here)
+            _scan_folder(root, rules, marks.get(os.fsencode(root), {}), here)
         else:
             _scan_file_root(root, here)
-        if not here.files and not here.problems:
+        if not here.count and not here.problems:
             found.empty_roots.append(root)
         found.files.update(here.files)
         found.problems += here.problems
         found.ignored += here.ignored
         found.passed.update(here.passed)
         found.bare_folders |= here.bare_folders
+        found.same.update(here.same)
+        found.looked.update(here.looked)
     found.files = dict(sorted(found.files.items()))
+    for folder in found.same.keys() & found.looked.keys():
+        del found.same[folder]  # roots that overlap, of which one has no marks
     return found
 
 
@@ -149,14 +190,14 @@ def is_gone(path: Path) -> bool:
     return stat.S_ISDIR(mode) or is_sidecar(path)
 
 
-def _scan_folder(root: Path, rules: Rules, found: Scan) -> None:
+def _scan_folder(root: Path, rules: Rules, marks: Marks, found: Scan) -> None:
     # A stack of our own: folders can be nested deeper than Python's.
     stack: list[tuple[str, tuple[Layer, ...]]] = [(os.fspath(root), ())]
     while stack:
         current, layers = stack.pop()
         try:
             with os.scandir(current) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
+                entries = list(listing)
         except OSError as error:
             message = f"the folder can't be listed: {error.strerror}"
             found.problems.append(Problem(Path(current), "unreadable", message))
@@ -175,34 +216,96 @@ def _scan_folder(root: Path, rules: Rules, found: Scan) -> None:
                 continue
         if all(name.startswith(".") for name in names):
             found.bare_folders.add(os.fsencode(current))
-        folder = _Folder(current, _sidecars(names), layers)
-        inner = [entry.path for entry in entries if _enter(entry, folder, rules, found)]
+        folder = _Folder(current, names, layers)
+        inner, taken = _look(entries, folder, rules, found)
+        _stamp_all(taken, folder, marks, found)
         stack += [(path, layers) for path in inner]
 
 
-def _enter(entry: os.DirEntry[str], folder: _Folder, rules: Rules, found: Scan) -> bool:
-    """Take an entry of a folder; True if it is a folder to be looked into."""
-    name = entry.name
-    if name == IGNORE_NAME:
-        return False
-    if entry.is_dir(follow_symlinks=False):
-        reason = rules.folder(name, entry.path, folder.layers)
-        if reason is not None:
-            found.passed[os.fsencode(entry.path)] = reason
-        return reason is None
-    modality = SUFFIXES.get(_suffix(name))
-    reason = rules.file(name, entry.path, folder.layers)
+def _look(
+    entries: Sequence[os.DirEntry[str]], folder: _Folder, rules: Rules, found: Scan
+) -> tuple[list[str], list[os.DirEntry[str]]]:
+    """The folders in a folder that are to be looked into, and its media files."""
+    inner: list[str] = []
+    taken: list[os.DirEntry[str]] = []
+    # Nearly every entry is a plain file of a known kind: for those this is all.
+    is_plain = not rules.has_patterns and not folder.layers
+    sidecars = folder.sidecars
+    for entry in entries:
+        name = entry.name
+        if (
+            is_plain
+            and name[name.rfind(".") :] in _SUFFIXES
+            and name[0] != "."
+            and entry.is_file(follow_symlinks=False)
+        ):
+            if name not in sidecars:
+                taken.append(entry)
+        elif name == IGNORE_NAME:
+            continue
+        elif entry.is_dir(follow_symlinks=False):
+            reason = rules.folder(name, entry.path, folder.layers)
+            if reason is None:
+                inner.append(entry.path)
+            else:
+                found.passed[os.fsencode(entry.path)] = reason
+        elif _take(entry, folder, rules, found) and name not in sidecars:
+            taken.append(entry)
+    return inner, taken
+
+
+def _take(entry: os.DirEntry[str], folder: _Folder, rules: Rules, found: Scan) -> bool:
+    """Whether an entry that is no folder is a media file to be taken."""
+    suffix = _suffix(entry.name)
+    reason = rules.file(entry.name, entry.path, folder.layers)
     if reason is None and _is_linked_folder(entry):
         found.ignored["linked folder"] += 1
         reason = Passed.LINK
-    elif reason is None and modality is None:
-        found.ignored[_suffix(name) or "no suffix"] += 1
+    elif reason is None and suffix not in SUFFIXES:
+        found.ignored[suffix or "no suffix"] += 1
         reason = Passed.NOT_MEDIA
     if reason is not None:
         found.passed[os.fsencode(entry.path)] = reason
-    elif modality is not None:
-        _add(entry, modality, folder, found)
-    return False
+    return reason is None
+
+
+def _stamp_all(
+    taken: Sequence[os.DirEntry[str]], folder: _Folder, marks: Marks, found: Scan
+) -> None:
+    """Take the media files of a folder, or count them if it is as it was marked."""
+    numbers: list[int] = []
+    besides: dict[str, os.stat_result] = {}
+    faulty: set[str] = set()
+    sidecars = folder.sidecars
+    for entry in taken:
+        try:
+            status = entry.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(0, "not a regular file")  # noqa: TRY301 - a call a file is dear
+            if sidecars and SUFFIXES[_suffix(entry.name)] is not Modality.TEXT:
+                beside = _sidecar_status(entry.name, folder)
+                if beside is not None:
+                    besides[entry.name] = beside
+            numbers += (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+        except OSError as error:
+            faulty.add(entry.name)
+            found.problems.append(_not_looked_at(Path(entry.path), error))
+    names = [entry.name for entry in taken]
+    for name, beside in besides.items():
+        numbers += (beside.st_size, beside.st_mtime_ns)
+        names.append(name)
+    key = os.fsencode(folder.path)
+    digest = b"" if faulty else digest_of(names, numbers)
+    mark = marks.get(key)
+    if mark is not None and digest and digest == mark.digest:
+        found.same[key] = mark
+        return
+    found.looked[key] = digest
+    for entry in taken:
+        if entry.name not in faulty:
+            # An entry keeps its status, so asking again costs nothing.
+            stamp = _stamp(entry.stat(), besides.get(entry.name))
+            found.files[os.fsencode(entry.path)] = stamp
 
 
 def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
@@ -218,24 +321,12 @@ def _suffix(name: str) -> str:
 
 def _sidecars(names: set[str]) -> set[str]:
     """The names in a folder that are captions of others."""
-    texts = {name for name in names if name[-4:].lower() == ".txt"}
+    texts = {name for name in names if name.endswith((".txt", ".TXT"))}
     if not texts or len(texts) == len(names):
         return set()
     hosts = (name for name in names - texts if _suffix(name) in SUFFIXES)
     media = (name for name in hosts if SUFFIXES[_suffix(name)] is not Modality.TEXT)
     return texts & {candidate for name in media for candidate in sidecar_names(name)}
-
-
-def _add(entry: os.DirEntry[str], modality: Modality, folder: _Folder, found: Scan) -> None:
-    if entry.name in folder.sidecars:
-        return
-    try:
-        beside = None
-        if folder.sidecars and modality is not Modality.TEXT:
-            beside = _sidecar_status(entry.name, folder)
-        found.files[os.fsencode(entry.path)] = _stamp(entry.stat(), beside)
-    except OSError as error:
-        found.problems.append(_not_looked_at(Path(entry.path), error))
 
 
 def _sidecar_status(name: str, folder: _Folder) -> os.stat_result | None:

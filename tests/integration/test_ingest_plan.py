@@ -159,6 +159,8 @@ def test_a_catalogue_of_the_first_format_is_taken_over(
     collection.close()
     with sqlite3.connect(collection.directory / CATALOGUE_NAME) as connection:
         connection.executescript(
+            "DROP TRIGGER file_entered; DROP TRIGGER file_changed; DROP TRIGGER file_forgotten;"
+            "DROP TABLE folders; DROP TABLE sums;"
             "ALTER TABLE files DROP COLUMN ctime_ns; DROP TABLE passed; PRAGMA user_version = 1;"
         )
     connection.close()

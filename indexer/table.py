@@ -55,11 +55,16 @@ class VectorTable:
         self._dim = spec.dim
 
     @classmethod
-    def open(cls, directory: Path, spec: EncoderSpec, *, create: bool = False) -> "VectorTable":
+    def open(
+        cls, directory: Path, spec: EncoderSpec, *, create: bool = False, pinned: bool = False
+    ) -> "VectorTable":
         """Open the table of an encoder in a collection's directory.
 
         Args:
+            directory: The collection's directory.
+            spec: The encoder.
             create: Whether to make the table if there is none.
+            pinned: Whether it stays as it is now, whatever is written to it meanwhile.
 
         Raises:
             CollectionError: There is none, it is damaged, or another encoder made it.
@@ -67,7 +72,8 @@ class VectorTable:
         name = table_name(spec)
         path = directory / LANCE_NAME
         # Zero: every look at the table sees what another process has just committed.
-        database = lancedb.connect(path, read_consistency_interval=timedelta(0))
+        interval = None if pinned else timedelta(0)
+        database = lancedb.connect(path, read_consistency_interval=interval)
         try:
             if create and not has_table(directory, spec):
                 # Row numbers that survive deletes and merges, which only creation can ask for.
@@ -75,6 +81,8 @@ class VectorTable:
                 table = database.create_table(name, schema=_schema(spec), storage_options=options)
             else:
                 table = database.open_table(name)
+            if pinned:
+                table.checkout(table.version)
             found = (table.schema.metadata or {}).get(b"fingerprint", b"").decode()
         except (ValueError, OSError, RuntimeError) as error:
             raise CollectionError(
@@ -188,13 +196,6 @@ class VectorTable:
                     total = chosen.sum(axis=0, dtype=np.float64)
                     totals[modality] = totals.get(modality, 0) + total
         return {modality: (counts[modality], totals[modality]) for modality in sorted(counts)}
-
-    def pinned(self) -> "VectorTable":
-        """The table as it is now, whatever is written to it meanwhile."""
-        with _readable(self._path):
-            table = lancedb.connect(self._path).open_table(self._table.name)
-            table.checkout(self.version)
-        return VectorTable(table, self._spec, self._path)
 
     def version_digest(self) -> str:
         """What tells the current version from another one of the same number."""

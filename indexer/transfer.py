@@ -134,7 +134,7 @@ def bring_in(source: Path, collection: Collection, form: Form) -> int:
 
 def _parts(collection: Collection) -> Iterator[_Part]:
     catalogue = Catalogue.open_to_read(collection.directory)
-    table = VectorTable.open(collection.directory, collection.spec).pinned()
+    table = VectorTable.open(collection.directory, collection.spec, pinned=True)
     for modality in table.modalities():
         items = table.items(modality)
         facts: list[Mapping[str, object]] = []

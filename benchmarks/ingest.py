@@ -11,12 +11,13 @@ that of an accelerator: does reading keep up with it?
 
 Reading. `ratio` is end-to-end / encoder-only throughput, at most about 1; `encoder_cpu_share` is
 the CPU time of encoding alone over that of the whole path, processes that decode included.
-`second_run.speed_up` is the first run's time over the second's, both without starting a process, and `command_speed_up` has
-the whole `omnidex index` command as the second, Python's start included. Without a folder of one's
-own the images are JPEGs of 640 x 480 at about 70 KB, made from a seed.
+`second_run.speed_up` is the first run's time over the second's, both without starting a process,
+and `command_speed_up` has the whole `omnidex index` command as the second, Python's start included.
+Without a folder of one's own the images are JPEGs of 640 x 480 at about 70 KB, made from a seed.
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,10 +206,11 @@ def _turn(
 
 def _timed(action: Callable[[], object]) -> tuple[float, float]:
     """Seconds on the clock, and of CPU in this process and in those that ended meanwhile."""
-    before = os.times()
+    children = sum(os.times()[2:4])
+    cpu, wall = time.process_time(), time.perf_counter()
     action()
-    after = os.times()
-    return after.elapsed - before.elapsed, sum(after[:4]) - sum(before[:4])
+    own, elapsed = time.process_time() - cpu, time.perf_counter() - wall
+    return elapsed, own + sum(os.times()[2:4]) - children
 
 
 def _encode(encoder: Encoder, items: Sequence[MediaItem], *, batch_items: int) -> None:

@@ -68,7 +68,7 @@ def change_something(root: Path, generator: np.random.Generator, number: int) ->
         case 3 if files:
             chosen.rename(folder / f"moved{number}.txt")
         case 4 if files:
-            shutil.copy(chosen, folder / f"copy{number}.txt")
+            shutil.copy2(chosen, folder / f"copy{number}.txt")
         case 5 if folders:
             shutil.rmtree(folders[generator.integers(len(folders))])
         case 6 if folders:

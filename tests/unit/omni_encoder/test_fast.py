@@ -9,15 +9,11 @@ from torch import nn
 
 from omni_encoder import MediaItem, Modality, fast
 from omni_encoder.checkpoint import load_checkpoint
-from omni_encoder.fast import FusedVision, HalfLinear, fast_copy, multiplies_bfloat16
+from omni_encoder.fast import FusedVision, fast_copy
 from omni_encoder.model import OmniEncoder, tiny_checkpoint
 from omni_encoder.naive import NaiveEncoder
 from omni_encoder.registry import shipped_checkpoint
 from omni_encoder.vision import VisionConfig, VisionEncoder
-
-needs_bfloat16 = pytest.mark.skipif(
-    not multiplies_bfloat16(), reason="the processor doesn't multiply bfloat16"
-)
 
 
 @pytest.mark.parametrize("side", [32, 65, 96])
@@ -32,17 +28,6 @@ def test_fused_convolutions_give_what_plain_ones_do(side: int) -> None:
         plain = vision(pixels)
         torch.testing.assert_close(FusedVision(vision)(pixels), plain, atol=1e-4, rtol=1e-4)
         assert plain.std() > 0.1
-
-
-@needs_bfloat16
-def test_products_in_bfloat16_are_right_to_its_precision() -> None:
-    torch.manual_seed(0)
-    linear, x = nn.Linear(384, 512), torch.randn(3, 5, 384)
-    with torch.inference_mode():
-        half = HalfLinear(linear)(x)
-        assert half.dtype is torch.bfloat16
-        exact = linear(x)
-        assert nn.functional.cosine_similarity(half.float(), exact, dim=-1).min() > 0.9999
 
 
 def test_the_network_itself_stays_as_it_is(tmp_path: Path) -> None:
@@ -62,14 +47,11 @@ def test_where_torch_lacks_the_operators_the_plain_network_is_used(
         raise AttributeError("no such operator")
 
     monkeypatch.setattr(fast, "FusedConv", missing)
-    monkeypatch.setattr(fast, "HalfLinear", missing)
     network = load_checkpoint(tiny_checkpoint(tmp_path / "tiny.safetensors")).network.eval()
-    made = fast_copy(network)
-    assert made.vision is network.vision
-    assert made.backbone is network.backbone
+    assert fast_copy(network) is network
 
 
-def test_vectors_of_the_shipped_model_hardly_move() -> None:
+def test_vectors_of_the_shipped_model_stay_where_they_are() -> None:
     generator = np.random.default_rng(0)
     encoder = OmniEncoder(load_checkpoint(shipped_checkpoint()))
     plain = OmniEncoder(load_checkpoint(shipped_checkpoint()), plain=True)
@@ -84,7 +66,7 @@ def test_vectors_of_the_shipped_model_hardly_move() -> None:
         MediaItem(Modality.AUDIO, np.zeros(50_000, np.float32)),
     ]
     cosines = (encoder.encode(items) * plain.encode(items)).sum(axis=1)
-    assert cosines.min() > 0.997
+    assert cosines.min() > 0.99999
 
 
 def test_the_baseline_of_the_benchmark_gives_the_same_vectors() -> None:

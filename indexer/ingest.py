@@ -55,7 +55,7 @@ def ingest(
     check_roots(roots)
     with collection.writing("index") as writer:
         tell(Progress(Phase.SCAN, 0, 0))
-        marks = {} if options.retry_failed else _marks(roots, writer)
+        marks: Mapping[bytes, Marks] = {} if options.retry_failed else _marks(roots, writer)
         found = scan(roots, options.selection, marks)
         tell(Progress(Phase.SCAN, found.count, found.count))
         tally = Tally(problems=list(found.problems))

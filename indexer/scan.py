@@ -18,10 +18,10 @@ from .entries import FileStamp
 from .folders import FolderMark, Marks, digest_of, folder_of
 from .manifest import MANIFEST_NAME
 from .selection import IGNORE_NAME, Layer, Passed, Rules, Selection, read_ignore_file
+from .stamps import make_stamp, regular
 from .types import Problem
 
 _SUFFIXES = frozenset(SUFFIXES)
-_SIGNED_63 = 2**63 - 1  # SQLite's integers; some file systems use inode numbers beyond
 
 
 @dataclass(slots=True)
@@ -159,7 +159,7 @@ def stamp_of(path: Path, modality: Modality | None) -> FileStamp:
         OSError: The file isn't there, or isn't a regular file.
     """
     sidecar = None if modality is Modality.TEXT else sidecar_of(path)
-    return _stamp(path.stat(), sidecar.stat() if sidecar else None)
+    return make_stamp(path.stat(), sidecar.stat() if sidecar else None)
 
 
 def is_under(path: bytes, root: bytes) -> bool:
@@ -228,29 +228,30 @@ def _look(
     """The folders in a folder that are to be looked into, and its media files."""
     inner: list[str] = []
     taken: list[os.DirEntry[str]] = []
-    # Nearly every entry is a plain file of a known kind: for those this is all.
-    is_plain = not rules.has_patterns and not folder.layers
-    sidecars = folder.sidecars
-    for entry in entries:
-        name = entry.name
-        if (
-            is_plain
-            and name[name.rfind(".") :] in _SUFFIXES
+    if not rules.has_patterns and not folder.layers:
+        # Nearly every entry is a plain file of a known kind: for those this is all.
+        taken = [
+            entry
+            for entry in entries
+            if (name := entry.name)[name.rfind(".") :] in _SUFFIXES
             and name[0] != "."
             and entry.is_file(follow_symlinks=False)
-        ):
-            if name not in sidecars:
-                taken.append(entry)
-        elif name == IGNORE_NAME:
+        ]
+    plain = set(taken)
+    for entry in entries if len(taken) < len(entries) else ():
+        name = entry.name
+        if entry in plain or name == IGNORE_NAME:
             continue
-        elif entry.is_dir(follow_symlinks=False):
+        if entry.is_dir(follow_symlinks=False):
             reason = rules.folder(name, entry.path, folder.layers)
             if reason is None:
                 inner.append(entry.path)
             else:
                 found.passed[os.fsencode(entry.path)] = reason
-        elif _take(entry, folder, rules, found) and name not in sidecars:
+        elif _take(entry, folder, rules, found):
             taken.append(entry)
+    if folder.sidecars:
+        taken = [entry for entry in taken if entry.name not in folder.sidecars]
     return inner, taken
 
 
@@ -273,39 +274,64 @@ def _stamp_all(
     taken: Sequence[os.DirEntry[str]], folder: _Folder, marks: Marks, found: Scan
 ) -> None:
     """Take the media files of a folder, or count them if it is as it was marked."""
-    numbers: list[int] = []
-    besides: dict[str, os.stat_result] = {}
-    faulty: set[str] = set()
-    sidecars = folder.sidecars
-    for entry in taken:
-        try:
-            status = entry.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(0, "not a regular file")  # noqa: TRY301 - a call a file is dear
-            if sidecars and SUFFIXES[_suffix(entry.name)] is not Modality.TEXT:
-                beside = _sidecar_status(entry.name, folder)
-                if beside is not None:
-                    besides[entry.name] = beside
-            numbers += (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
-        except OSError as error:
-            faulty.add(entry.name)
-            found.problems.append(_not_looked_at(Path(entry.path), error))
-    names = [entry.name for entry in taken]
+    sound = _sound(taken, found)
+    statuses = [entry.stat() for entry in sound]
+    numbers = [
+        number
+        for status in statuses
+        for number in (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+    ]
+    besides = _besides(sound, folder, found)
+    sound = [entry for entry in sound if entry.name in besides] if folder.sidecars else sound
+    names = [entry.name for entry in sound]
     for name, beside in besides.items():
-        numbers += (beside.st_size, beside.st_mtime_ns)
-        names.append(name)
+        if beside is not None:
+            names.append(name)
+            numbers += (beside.st_size, beside.st_mtime_ns)
     key = os.fsencode(folder.path)
-    digest = b"" if faulty else digest_of(names, numbers)
+    digest = digest_of(names, numbers) if len(sound) == len(taken) else b""
     mark = marks.get(key)
     if mark is not None and digest and digest == mark.digest:
         found.same[key] = mark
         return
     found.looked[key] = digest
+    for entry in sound:
+        stamp = make_stamp(entry.stat(), besides.get(entry.name))
+        found.files[os.fsencode(entry.path)] = stamp
+
+
+def _sound(taken: Sequence[os.DirEntry[str]], found: Scan) -> Sequence[os.DirEntry[str]]:
+    """Those that are regular files, or links to one. An entry keeps its status from now on."""
+    try:
+        modes = {entry.stat().st_mode for entry in taken}
+    except OSError:
+        modes = {0}
+    if all(map(stat.S_ISREG, modes)):
+        return taken
+    sound: list[os.DirEntry[str]] = []
     for entry in taken:
-        if entry.name not in faulty:
-            # An entry keeps its status, so asking again costs nothing.
-            stamp = _stamp(entry.stat(), besides.get(entry.name))
-            found.files[os.fsencode(entry.path)] = stamp
+        try:
+            regular(entry.stat())
+            sound.append(entry)
+        except OSError as error:
+            found.problems.append(_not_looked_at(Path(entry.path), error))
+    return sound
+
+
+def _besides(
+    sound: Sequence[os.DirEntry[str]], folder: _Folder, found: Scan
+) -> dict[str, os.stat_result | None]:
+    """The status of each file's caption, in a folder that has captions."""
+    besides: dict[str, os.stat_result | None] = {}
+    for entry in sound if folder.sidecars else ():
+        try:
+            besides[entry.name] = None
+            if SUFFIXES[_suffix(entry.name)] is not Modality.TEXT:
+                besides[entry.name] = _sidecar_status(entry.name, folder)
+        except OSError as error:
+            del besides[entry.name]
+            found.problems.append(_not_looked_at(Path(entry.path), error))
+    return besides
 
 
 def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
@@ -321,7 +347,7 @@ def _suffix(name: str) -> str:
 
 def _sidecars(names: set[str]) -> set[str]:
     """The names in a folder that are captions of others."""
-    texts = {name for name in names if name.endswith((".txt", ".TXT"))}
+    texts = {name for name in names if name[-4:] in (".txt", ".TXT")}
     if not texts or len(texts) == len(names):
         return set()
     hosts = (name for name in names - texts if _suffix(name) in SUFFIXES)
@@ -356,22 +382,3 @@ def _scan_file_root(path: Path, found: Scan) -> None:
 
 def _not_looked_at(path: Path, error: OSError) -> Problem:
     return Problem(path, "unreadable", f"it can't be looked at: {error.strerror}")
-
-
-def _stamp(status: os.stat_result, beside: os.stat_result | None) -> FileStamp:
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(0, "not a regular file")
-    return FileStamp(
-        size=status.st_size,
-        mtime_ns=_signed(status.st_mtime_ns),
-        inode=status.st_ino & _SIGNED_63,
-        sidecar_size=beside.st_size if beside else -1,
-        sidecar_mtime_ns=_signed(beside.st_mtime_ns) if beside else -1,
-        ctime_ns=_signed(status.st_ctime_ns),
-    )
-
-
-def _signed(nanoseconds: int) -> int:
-    if -_SIGNED_63 <= nanoseconds <= _SIGNED_63:
-        return nanoseconds
-    return _SIGNED_63 if nanoseconds > 0 else -_SIGNED_63

@@ -193,8 +193,10 @@ class Writer:
             from .table import VectorTable
 
             spec = self._manifest.spec
+            is_new = not self._has_table()
             self._opened = VectorTable.open(self._directory, spec, create=True)
-            self._sums = self.catalogue.sums(self._opened.version_digest())
+            digest = self._opened.version_digest()
+            self._sums = {} if is_new else self.catalogue.sums(digest)
         return self._opened
 
     def _delete(self, keys: Sequence[ContentKey]) -> int:

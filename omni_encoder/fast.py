@@ -38,7 +38,7 @@ class FusedConv(nn.Module):
         assert conv.bias is not None  # batch norms are folded, so there always is one
         self.bias = conv.bias.detach()
         pad = self._padding(0)[0] if self.stride == 1 else 0
-        self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
+        self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(  # pyright: ignore[reportAttributeAccessIssue] - torch's stub lacks it
             conv.weight.detach().to_mkldnn(),
             [pad, pad],
             [self.stride] * 2,

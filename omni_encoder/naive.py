@@ -30,7 +30,7 @@ class NaiveEncoder(OmniEncoder):
         """
         super().__init__(load_checkpoint(shipped_checkpoint()), name="naive", plain=True)
         self.network.vision.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
-        self.network.pixels = _contiguous_pixels  # pyright: ignore[reportAttributeAccessIssue] - same call
+        self.network.pixels = _contiguous_pixels
         self._pads_to_limit = pads_to_limit
 
     @torch.no_grad()

@@ -1,18 +1,15 @@
 """`omnidex bench`: measurements that anybody can repeat."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
 import typer
 
-from . import bench, bench_upkeep, render
+from . import bench, bench_speed, bench_upkeep, render
+from .bench_speed import EncoderOption, figure_text, load, mapping, print_result
 from .errors import NOTHING_FOUND, UsageProblem
-from .index import encoder_name
 from .options import JsonOption, ThreadsOption
-
-if TYPE_CHECKING:
-    from omni_encoder import Encoder
 
 app = typer.Typer(
     help="Run benchmarks, compare and report their results.\n\n"
@@ -21,13 +18,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
-EncoderOption = Annotated[
-    str,
-    typer.Option(
-        "--encoder", metavar="NAME", help="omni, omni:FILE or open_clip:MODEL/TAG-or-FILE."
-    ),
-]
-
 app.command("list")(bench.list_benchmarks)
 app.command("run")(bench.run)
 app.command("compare")(bench.compare)
@@ -35,6 +25,10 @@ app.command("report")(bench.report)
 app.command("tables")(bench_upkeep.tables)
 app.command("check")(bench_upkeep.check)
 app.command("mteb")(bench_upkeep.mteb)
+app.command("ingest")(bench_speed.ingest)
+app.command("encode")(bench_speed.encode)
+app.command("rescan")(bench_speed.rescan)
+app.command("memory")(bench_speed.memory)
 
 _FIGURES = (
     ("success@1", "S@1"),
@@ -116,7 +110,7 @@ def quality(
 
     from omnidex_benchmarks.quality import QualityOptions, run
 
-    loaded = _load(encoder, threads)
+    loaded = load(encoder, threads)
     with render.progress() as advance:
         options = QualityOptions(
             limit=limit,
@@ -124,75 +118,13 @@ def quality(
             progress=lambda what, done, total: advance(f"Encoding {what}", done, total),
         )
         result = run(manifest, encoder=loaded, split=split, cache=cache, options=options)
-    directions = _mapping(result["directions"])
+    directions = mapping(result["directions"])
     if as_json:
         render.write_json(result)
     else:
-        _print_directions(directions, left_out=_mapping(result.get("left_out", {})))
+        _print_directions(directions, left_out=mapping(result.get("left_out", {})))
     if not directions:
         raise typer.Exit(NOTHING_FOUND)
-
-
-@app.command("ingest")
-def ingest(
-    *,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--folder",
-            metavar="DIR",
-            help="Take the images from here; without it, they are made.",
-            show_default=False,
-        ),
-    ] = None,
-    images: Annotated[int, typer.Option("--images", min=1, metavar="N", help="How many.")] = 1000,
-    turns: Annotated[
-        int, typer.Option("--turns", min=1, metavar="N", help="Into how many slices they are cut.")
-    ] = 4,
-    encoder: EncoderOption = "omni",
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure how much of an encoder's own throughput indexing keeps.
-
-    The ratio is end-to-end / encoder-only throughput, measured in one run.
-    The speed-up is that of indexing the same folder again, unchanged.
-
-    Example:
-    omnidex bench ingest --images 200 --json
-    """
-    from omnidex_benchmarks.ingest import IngestBenchmark, run
-
-    loaded = _load(encoder, threads)
-    with render.progress() as advance:
-        options = IngestBenchmark(
-            images=images,
-            turns=min(turns, images),
-            folder=folder,
-            progress=lambda done, total: advance("Measuring", done, total),
-        )
-        result = run(loaded, options)
-    _print_result(result, as_json=as_json)
-
-
-@app.command("rescan")
-def rescan(
-    files: Annotated[
-        int, typer.Option("--files", min=1, metavar="N", help="How many files the tree holds.")
-    ] = 20_000,
-    turns: Annotated[int, typer.Option("--turns", min=1, metavar="N", help="How many times.")] = 5,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure what indexing a tree again costs, unchanged and with one file changed.
-
-    The floor is a bare walk of the tree that asks every file for its status.
-
-    Example:
-    omnidex bench rescan --files 2000 --json
-    """
-    from omnidex_benchmarks.rescan import RescanBenchmark, run
-
-    _print_result(run(RescanBenchmark(files=files, repeats=turns)), as_json=as_json)
 
 
 @app.command("ann")
@@ -261,9 +193,11 @@ def ann(
     ]
     table: list[list[str]] = []
     for size in cast("list[dict[str, object]]", result["sizes"]):
-        for name, measured in _mapping(size["engines"]).items():
-            figures = _mapping(measured)
-            table.append([str(size["rows"]), name, *(_figure(figures[key]) for key, _ in _SPEEDS)])
+        for name, measured in mapping(size["engines"]).items():
+            figures = mapping(measured)
+            table.append(
+                [str(size["rows"]), name, *(figure_text(figures[key]) for key, _ in _SPEEDS)]
+            )
     render.table(columns, table)
 
 
@@ -279,13 +213,7 @@ def startup(
     """
     from omnidex_benchmarks.startup import run
 
-    _print_result(run(turns=turns), as_json=as_json)
-
-
-def _load(name: str, threads: int | None) -> "Encoder":
-    from omni_encoder import load_encoder
-
-    return load_encoder(encoder_name(name) or name, threads=threads)
+    print_result(run(turns=turns), as_json=as_json)
 
 
 def _print_directions(directions: Mapping[str, object], *, left_out: Mapping[str, object]) -> None:
@@ -294,36 +222,9 @@ def _print_directions(directions: Mapping[str, object], *, left_out: Mapping[str
         *(render.Column(title, align="right") for _, title in _FIGURES),
     ]
     rows = [
-        [name, *(_figure(_mapping(figures).get(key)) for key, _ in _FIGURES)]
+        [name, *(figure_text(mapping(figures).get(key)) for key, _ in _FIGURES)]
         for name, figures in directions.items()
     ]
     render.table(columns, rows)
     for name, reason in left_out.items():
         render.note(f"{name} was not measured: {reason}")
-
-
-def _print_result(result: Mapping[str, object], *, as_json: bool) -> None:
-    if as_json:
-        render.write_json(result)
-    else:
-        render.facts(list(_flat(result)))
-
-
-def _flat(result: Mapping[str, object], prefix: str = "") -> Sequence[tuple[str, str]]:
-    """The figures of nested objects, named by their path."""
-    pairs: list[tuple[str, str]] = []
-    for name, value in result.items():
-        if isinstance(value, dict):
-            pairs += _flat(cast("dict[str, object]", value), f"{prefix}{name}.")
-        elif name != "schema" and value is not None:
-            pairs.append((f"{prefix}{name}", _figure(value)))
-    return pairs
-
-
-def _figure(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    assert isinstance(value, dict)  # what the benchmarks return
-    return cast("dict[str, object]", value)

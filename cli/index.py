@@ -1,7 +1,7 @@
 """`omnidex index`: bring a collection up to date with some folders."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -135,16 +135,12 @@ def index(
     omnidex index --optimize --recall 0.995
     omnidex index /mnt/photos --engine ray
     """
-    if recall is not None and not optimize:
-        raise UsageProblem("--recall does nothing alone", hint="add --optimize")
-    if poll and not follow:
-        raise UsageProblem("--poll says how to watch", hint="add --watch")
-    if (dry_run and (follow or optimize)) or (follow and optimize):
-        raise UsageProblem(
-            "--dry-run, --watch and --optimize can't be combined", hint="leave all but one out"
-        )
-    if engine == "ray" and follow:
-        raise UsageProblem("--watch follows folders on one machine", hint="leave --engine out")
+    _check_together(
+        {"--dry-run": dry_run, "--watch": follow, "--optimize": optimize},
+        recall=recall,
+        poll=poll,
+        engine=engine,
+    )
     if optimize and not paths:
         _optimize(collection_directory(collection), recall, as_json=as_json)
         return
@@ -254,6 +250,22 @@ def _for_tasks(
     if isinstance(loaded, Encoder):
         opened.check_encoder(loaded.spec)
     return partial(load_encoder, opened.spec.name, threads=threads or 1)
+
+
+def _check_together(
+    modes: Mapping[str, bool], *, recall: float | None, poll: bool, engine: str
+) -> None:
+    """Refuse options that would do nothing beside the others."""
+    if recall is not None and not modes["--optimize"]:
+        raise UsageProblem("--recall does nothing alone", hint="add --optimize")
+    if poll and not modes["--watch"]:
+        raise UsageProblem("--poll says how to watch", hint="add --watch")
+    if sum(modes.values()) > 1:
+        raise UsageProblem(
+            "--dry-run, --watch and --optimize can't be combined", hint="leave all but one out"
+        )
+    if engine == "ray" and modes["--watch"]:
+        raise UsageProblem("--watch follows folders on one machine", hint="leave --engine out")
 
 
 def _optimize(directory: Path, recall: float | None, *, as_json: bool) -> None:

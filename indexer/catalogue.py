@@ -7,44 +7,23 @@ as any. The catalogue is never ahead of the vectors: a content is entered after 
 import os
 import sqlite3
 import weakref
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from omni_encoder import CollectionError, Modality
+from omni_encoder import Modality
 
+from .catalogue_file import SCHEMA, connect, format_of, make_or_update
 from .entries import ContentKey, ContentRow, FileRow, FileStamp, Location
-from .sound_sqlite import SoundConnection, catalogue_read, damaged, open_sound
+from .folders import FolderMark, FolderTable, Marks, folder_of
+from .sound_sqlite import SoundConnection, catalogue_read, open_sound
+from .sums import Sums, read_sums, write_sums
 from .types import Problem
 
 CATALOGUE_NAME = "catalogue.sqlite"
-SCHEMA_VERSION = 2
 
 _MODALITIES = {str(modality): modality for modality in Modality}  # a third of Modality()'s time
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE files (
-    path BLOB PRIMARY KEY,
-    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
-    sidecar_size INTEGER NOT NULL, sidecar_mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('ok', 'failed')),
-    content TEXT, modality TEXT, reason TEXT, message TEXT,
-    CHECK ((state = 'ok') = (content IS NOT NULL AND modality IS NOT NULL)),
-    CHECK ((state = 'failed') = (reason IS NOT NULL AND message IS NOT NULL))
-) WITHOUT ROWID;
-CREATE INDEX files_by_content ON files (content, modality);
-CREATE TABLE contents (
-    content TEXT NOT NULL, modality TEXT NOT NULL,
-    parts INTEGER NOT NULL, partial INTEGER NOT NULL,
-    PRIMARY KEY (content, modality)
-) WITHOUT ROWID;
-CREATE TABLE suspects (
-    content TEXT NOT NULL, modality TEXT NOT NULL, PRIMARY KEY (content, modality)
-) WITHOUT ROWID;
-CREATE TABLE passed (path BLOB PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
-"""
 
 # By name: a catalogue that was taken over from format 1 has its columns in another order.
 _INSERT_FILE = (
@@ -58,14 +37,9 @@ _FILES = (
     " content, modality, reason, message FROM files WHERE path = ? OR (path >= ? AND path < ?)"
 )
 _FILES_1 = _FILES.replace("ctime_ns", "0")
-
-_FROM_1_TO_2 = """
-BEGIN;
-ALTER TABLE files ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;
-CREATE TABLE passed (path BLOB PRIMARY KEY, reason TEXT NOT NULL) WITHOUT ROWID;
-PRAGMA user_version = 2;
-COMMIT;
-"""
+# Not those in the folders below: no separator follows the folder's own.
+_FILES_IN = _FILES.replace("path = ? OR", "instr(substr(path, ?), ?) = 0 AND")
+_FEW_FOLDERS = 8
 
 _SUSPECT = "INSERT OR IGNORE INTO suspects SELECT content, modality FROM files WHERE state = 'ok'"
 
@@ -78,6 +52,7 @@ class Catalogue:
 
     def __init__(self, connection: SoundConnection) -> None:
         self._connection = connection
+        self._folders = FolderTable(connection)
         self._close = weakref.finalize(self, connection.close)
 
     @classmethod
@@ -91,11 +66,11 @@ class Catalogue:
         if path.exists():
             # Write-ahead logging wants to write beside the file, unless told that nothing changes.
             mode = "mode=ro" if os.access(directory, os.W_OK) else "immutable=1"
-            connection = _connect(path, f"{path.absolute().as_uri()}?{mode}")
+            connection = connect(path, f"{path.absolute().as_uri()}?{mode}")
             if connection is not None:
                 return cls(connection)
         connection = open_sound(":memory:")
-        connection.executescript(_SCHEMA)
+        connection.executescript(SCHEMA)
         return cls(connection)
 
     @classmethod
@@ -107,17 +82,8 @@ class Catalogue:
         """
         path = directory / CATALOGUE_NAME
         uri = f"{path.absolute().as_uri()}?mode=rwc"
-        connection = _connect(path, uri)
-        if connection is None:
-            connection = open_sound(uri, path)
-            # Readers are not kept waiting by a writer, nor it by them.
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
-        elif _number(connection.execute("PRAGMA user_version")) == 1:
-            connection.executescript(_FROM_1_TO_2)
-        connection.execute("PRAGMA synchronous = FULL")
+        connection = connect(path, uri) or open_sound(uri, path)
+        make_or_update(connection)
         return cls(connection)
 
     def close(self) -> None:
@@ -141,15 +107,57 @@ class Catalogue:
         """All known files that are, or lie under, one of the roots."""
         rows: dict[bytes, FileRow] = {}
         # Who only reads may find a catalogue of format 1: then every file looks changed.
-        query = _FILES_1 if self._format() == 1 else _FILES
+        query = _FILES_1 if format_of(self._connection) == 1 else _FILES
         for root in roots:
             found = self._connection.execute(query, (root, *_below(root)))
             with catalogue_read(self._connection.path):
-                for path, *stamp, content, modality, reason, message in found:
-                    key = ContentKey(content, _MODALITIES[modality]) if content else None
-                    rows[path] = FileRow(path, FileStamp(*stamp), key, reason, message)
+                rows.update(_file_rows(found))
                 b"".join(rows)  # a path that isn't bytes is no path
         return rows
+
+    def files_in(self, folders: Collection[bytes], root: bytes) -> dict[bytes, FileRow]:
+        """All known files that lie directly in one of some folders, which are under a root."""
+        if len(folders) > _FEW_FOLDERS:
+            found = self.files_under([root])
+            return {path: row for path, row in found.items() if folder_of(path) in folders}
+        rows: dict[bytes, FileRow] = {}
+        for folder in folders:
+            first, end = _below(folder)
+            values = (len(first) + 1, first[-1:], first, end)
+            found = self._connection.execute(_FILES_IN, values)
+            with catalogue_read(self._connection.path):
+                rows.update(_file_rows(found))
+        return rows
+
+    def folders_under(self, roots: Iterable[bytes]) -> dict[bytes, dict[bytes, FolderMark]]:
+        """See `FolderTable.under`."""
+        return self._folders.under(roots)
+
+    def mark_folders(self, root: bytes, marks: Marks) -> None:
+        """Enter what the folders under a root are like; writes nothing if it is the same."""
+        if self._folders.under([root]).get(root, {}) != marks:
+            with self._transaction():
+                self._folders.replace(root, marks)
+
+    def sums(self, version_digest: str) -> Sums | None:
+        """The sums of the vectors of one version of the table, if they are known."""
+        return read_sums(self._connection, version_digest)
+
+    def set_sums(self, version_digest: str, sums: Sums) -> None:
+        """Enter the sums of the vectors of one version of the table, in place of any other."""
+        with self._transaction() as run:
+            write_sums(run, version_digest, sums)
+
+    def __contains__(self, key: object) -> bool:
+        """Whether all rows of a content are in the table."""
+        if not isinstance(key, ContentKey):
+            return False
+        query = "SELECT 1 FROM contents WHERE content = ? AND modality = ?"
+        return self._connection.execute(query, key).fetchone() is not None
+
+    def holds_any(self) -> bool:
+        """Whether there is any content at all."""
+        return self._connection.execute("SELECT 1 FROM contents LIMIT 1").fetchone() is not None
 
     def contents(self) -> set[ContentKey]:
         """The contents whose rows are all in the table."""
@@ -270,7 +278,8 @@ class Catalogue:
     def partial_paths(self) -> set[bytes]:
         """The files that could be read only in part."""
         found = self._connection.execute(
-            "SELECT path FROM files JOIN contents USING (content, modality) WHERE partial"
+            # The few contents first: SQLite would begin with the many files.
+            "SELECT path FROM contents CROSS JOIN files USING (content, modality) WHERE partial"
         )
         return {path for (path,) in found}
 
@@ -286,7 +295,7 @@ class Catalogue:
 
     def passed(self) -> list[tuple[bytes, str]]:
         """What the last scans passed over, and why; sorted by path."""
-        if self._format() == 1:
+        if format_of(self._connection) == 1:
             return []
         found = self._connection.execute("SELECT path, reason FROM passed ORDER BY path")
         return cast("list[tuple[bytes, str]]", found.fetchall())
@@ -313,9 +322,6 @@ class Catalogue:
         with catalogue_read(self._connection.path):
             return {ContentKey(str(content), Modality(modality)) for content, modality in found}
 
-    def _format(self) -> int:
-        return _number(self._connection.execute("PRAGMA user_version"))
-
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection, None, None]:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -328,32 +334,18 @@ class Catalogue:
         self._connection.execute("COMMIT")
 
 
-def _connect(path: Path, uri: str) -> SoundConnection | None:
-    """Open a catalogue; None if it has not been filled yet."""
-    connection: SoundConnection | None = None
-    try:
-        connection = open_sound(uri, path)
-        version = _number(connection.execute("PRAGMA user_version"))
-    except (CollectionError, sqlite3.DatabaseError) as error:
-        if connection is not None:
-            connection.close()
-        raise (error if isinstance(error, CollectionError) else damaged(path, error)) from error
-    if version in (1, SCHEMA_VERSION):
-        return connection
-    connection.close()
-    if version == 0:
-        return None
-    raise CollectionError(
-        f"{path} has format {version}, this omnidex reads {SCHEMA_VERSION}",
-        hint="use the version of omnidex that wrote it",
-    )
-
-
 def _below(root: bytes) -> tuple[bytes, bytes]:
     """The range of paths under a root: from `root/` up to, not including, `root0`."""
     separator = os.fsencode(os.sep)
     first = root if root.endswith(separator) else root + separator
     return first, first[:-1] + bytes([first[-1] + 1])
+
+
+def _file_rows(found: Iterable[Sequence[object]]) -> Iterator[tuple[bytes, FileRow]]:
+    rows = cast("Iterable[tuple[bytes, int, int, int, int, int, int, str, str, str, str]]", found)
+    for path, *stamp, content, modality, reason, message in rows:
+        key = ContentKey(content, _MODALITIES[modality]) if content else None
+        yield path, FileRow(path, FileStamp(*stamp), key, reason, message)
 
 
 def _to_columns(row: FileRow) -> tuple[object, ...]:

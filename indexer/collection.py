@@ -316,7 +316,7 @@ class Collection:
             catalogue = Catalogue.open_to_write(self._directory)
             writer = Writer(self._directory, self._manifest, catalogue)
             try:
-                lost = catalogue.counts() and not has_table(self._directory, self.spec)
+                lost = catalogue.holds_any() and not has_table(self._directory, self.spec)
                 if lost or not catalogue.clean():
                     writer.recover()
                 try:
@@ -352,7 +352,7 @@ class Collection:
     def _state(self) -> "State | None":
         """The newest state; None as long as nothing has been written."""
         self._refresh_manifest()
-        if not has_table(self._directory, self.spec) and self._catalogue.counts():
+        if not has_table(self._directory, self.spec) and self._catalogue.holds_any():
             raise CollectionError(
                 f"the vectors in {self._directory / LANCE_NAME} are gone",
                 hint="index the folders again: omnidex index FOLDER",

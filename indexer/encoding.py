@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -31,8 +31,8 @@ ISOLATE_BYTES = 256 * 2**20
 class Sink(Protocol):
     """Where the items go: a collection's `Writer`, or the `Shelf` of a shard."""
 
-    def contents(self) -> set[ContentKey]:
-        """The contents that are there, whole."""
+    def contents(self) -> Container[ContentKey]:
+        """The contents that are there, whole; other threads may ask, one at a time."""
         ...
 
     def add(self, rows: Sequence[ItemRow]) -> None:

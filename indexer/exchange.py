@@ -7,6 +7,7 @@ many photos.
 import os
 import threading
 from collections import deque
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -195,15 +196,21 @@ def weight(event: Event) -> int:
 class Contents:
     """Which contents are in the collection, and which are being read; for all threads."""
 
-    def __init__(self, known: set[ContentKey]) -> None:
-        self._known = known
+    def __init__(self, before: Container[ContentKey]) -> None:
+        """Begin.
+
+        Args:
+            before: The contents that were there at the start; one thread at a time asks it.
+        """
+        self._before = before
+        self._known: set[ContentKey] = set()
         self._readers: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
     def has(self, key: ContentKey) -> bool:
         """Whether all parts of a content are there."""
         with self._lock:
-            return key in self._known
+            return key in self._known or key in self._before
 
     def claim(self, key: ContentKey, path: bytes) -> bool | None:
         """Begin to read a content for a path.
@@ -212,7 +219,7 @@ class Contents:
             None if it is there already, False if another path is being read for it, or True.
         """
         with self._lock:
-            if key in self._known:
+            if key in self._known or key in self._before:
                 return None
             return self._readers.setdefault(key.content, path) == path
 

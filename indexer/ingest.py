@@ -6,7 +6,7 @@ the encoder nor the vectors.
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +16,9 @@ from omni_encoder.media import caption_of
 
 from .catalogue import FileRow, FileStamp
 from .collection import Collection
+from .folders import FolderMark, Marks, folder_of
 from .removal import departures
-from .scan import Scan, scan
+from .scan import Scan, absolute, check_roots, is_under, scan
 from .types import Engine, IngestOptions, IngestReport, Phase, Problem, Progress, Tally
 from .writer import Writer
 
@@ -56,17 +57,20 @@ def ingest(
     tell = progress or _tell_nobody
     if isinstance(encoder, Encoder):
         collection.check_encoder(encoder.spec)
-    tell(Progress(Phase.SCAN, 0, 0))
-    found = scan(roots, options.selection)
-    tell(Progress(Phase.SCAN, len(found.files), len(found.files)))
-    tally = Tally(problems=list(found.problems))
+    check_roots(roots)
     with collection.writing("index") as writer:
-        known = writer.catalogue.files_under(map(os.fsencode, found.roots))
+        tell(Progress(Phase.SCAN, 0, 0))
+        marks: Mapping[bytes, Marks] = {} if options.retry_failed else _marks(roots, writer)
+        found = scan(roots, options.selection, marks)
+        tell(Progress(Phase.SCAN, found.count, found.count))
+        tally = Tally(problems=list(found.problems))
+        known = _known(found, marks, writer)
         _enter_problems(found.problems, known, writer)
         changed = changed_files(found, known, retry_failed=options.retry_failed)
         same = found.files.keys() - changed.keys()
         tally.failed_before = sum(known[path].key is None for path in same)
-        tally.unchanged = len(same) - tally.failed_before
+        tally.failed_before += sum(mark.failed for mark in found.same.values())
+        tally.unchanged = found.count - len(changed) - tally.failed_before
         if changed:
             run = _run_of(options.engine)(collection, encoder, writer, tally, options)
             run.read(changed, known, tell)
@@ -79,7 +83,8 @@ def ingest(
         writer.forget(gone)
         writer.sweep()
         writer.set_passed([*map(os.fsencode, found.roots)], found.passed)
-        tally.partial = len(writer.catalogue.partial_paths() & found.files.keys())
+        tally.partial = sum(map(found.has, writer.catalogue.partial_paths()))
+        _mark_folders(found, marks, writer)
     return _report(found, tally, writer, time.monotonic() - started)
 
 
@@ -104,6 +109,53 @@ def changed_files(
         if row is None or row.stamp != stamp or (retry_failed and row.key is None):
             changed[path] = stamp
     return changed
+
+
+def _marks(roots: Sequence[Path], writer: Writer) -> Mapping[bytes, Marks]:
+    """What the folders under the roots were like when a run last went through them."""
+    return writer.catalogue.folders_under(os.fsencode(absolute(root)) for root in roots)
+
+
+def _known(found: Scan, marks: Mapping[bytes, Marks], writer: Writer) -> dict[bytes, FileRow]:
+    """What the catalogue has under the roots, but for folders that are as they were."""
+    known: dict[bytes, FileRow] = {}
+    for root in map(os.fsencode, found.roots):
+        if root in marks:
+            known.update(writer.catalogue.files_in(_unsure(root, found, marks), root))
+        else:
+            known.update(writer.catalogue.files_under([root]))
+    return known
+
+
+def _unsure(root: bytes, found: Scan, marks: Mapping[bytes, Marks]) -> set[bytes]:
+    """The folders under a root of which each file must be compared; some may be gone."""
+    looked = {folder for folder in found.looked if is_under(folder, root)}
+    return (marks.get(root, {}).keys() - found.same.keys()) | looked
+
+
+def _mark_folders(found: Scan, marks: Mapping[bytes, Marks], writer: Writer) -> None:
+    """Mark the folders whose every file is now known as it was found; the others get no digest."""
+    here: dict[bytes, dict[bytes, FileStamp]] = defaultdict(dict)
+    for path, stamp in found.files.items():
+        here[folder_of(path)][path] = stamp
+    for root in found.rules:
+        new = {folder: mark for folder, mark in found.same.items() if is_under(folder, root)}
+        rows: dict[bytes, list[FileRow]] = defaultdict(list)
+        unsure = _unsure(root, found, marks)
+        catalogue = writer.catalogue
+        left = catalogue.files_in(unsure, root) if root in marks else catalogue.files_under([root])
+        for path, row in left.items():
+            rows[folder_of(path)].append(row)
+        for folder in (unsure & found.looked.keys()) | rows.keys():
+            new[folder] = FolderMark()
+            if here[folder] == {row.path: row.stamp for row in rows[folder]}:
+                failed = sum(row.key is None for row in rows[folder])
+                digest = found.looked.get(folder, b"")
+                new[folder] = FolderMark(digest, len(rows[folder]), failed)
+        faulty = {os.fsencode(problem.path) for problem in found.problems}
+        # Of a folder that can't be listed a row stands in the one above, which may be as it was.
+        new |= {folder_of(path): FolderMark() for path in faulty if is_under(path, root)}
+        writer.mark_folders(root, {} if root in faulty else new)
 
 
 def _enter_problems(
@@ -133,7 +185,7 @@ def _take_captions_back(
 
 def _report(found: Scan, tally: Tally, writer: Writer, seconds: float) -> IngestReport:
     return IngestReport(
-        scanned=len(found.files),
+        scanned=found.count,
         unchanged=tally.unchanged,
         encoded=tally.encoded,
         reused=tally.reused,

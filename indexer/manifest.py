@@ -76,6 +76,13 @@ def has_table(directory: Path, spec: EncoderSpec) -> bool:
     return any(versions.glob("*.manifest"))
 
 
+def version_file(directory: Path, spec: EncoderSpec, version: int) -> Path:
+    """The file that says what belongs to a version of the table."""
+    # Lance counts them down from 2**64 - 1, so that the newest comes first.
+    name = f"{2**64 - 1 - version:020}.manifest"
+    return directory / LANCE_NAME / f"{table_name(spec)}.lance" / "_versions" / name
+
+
 def newest_version(directory: Path, spec: EncoderSpec) -> int | None:
     """The table's newest version, by the name of its file; None if there is no table."""
     versions = directory / LANCE_NAME / f"{table_name(spec)}.lance" / "_versions"
@@ -83,7 +90,6 @@ def newest_version(directory: Path, spec: EncoderSpec) -> int | None:
         names = [name for name in os.listdir(versions) if name.endswith(".manifest")]  # noqa: PTH208
     except OSError:
         return None
-    # Lance counts them down from 2**64 - 1, so that the newest comes first.
     numbers = [name.removesuffix(".manifest") for name in names]
     return max((2**64 - 1 - int(number) for number in numbers if number.isdigit()), default=None)
 

@@ -131,7 +131,7 @@ class RayRun:
         options: IngestOptions,
     ) -> None:
         self._options = replace(options, isolate=True)
-        contents = frozenset(writer.contents())
+        contents = frozenset(writer.catalogue.contents())
         self._assignment = Assignment(collection.spec, encoder, contents, self._options)
         self._writer = writer
         self._tally = tally

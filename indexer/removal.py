@@ -75,7 +75,7 @@ def _is_elsewhere(
     paths_of: Callable[[ContentKey], set[bytes]],
 ) -> bool:
     key = known[path].key
-    return key is not None and not paths_of(key).isdisjoint(found.files)
+    return key is not None and any(map(found.has, paths_of(key)))
 
 
 def _too_many(
@@ -85,7 +85,10 @@ def _too_many(
     spared: set[bytes] = set()
     for root in map(os.fsencode, found.roots):
         here = [path for path in lost if is_under(path, root)]
-        count = sum(is_under(path, root) for path in known) if len(here) > FORGET_FREELY else 0
-        if count and len(here) > share * count:
+        if len(here) <= FORGET_FREELY:
+            continue
+        count = sum(is_under(path, root) for path in known)
+        count += sum(mark.files for at, mark in found.same.items() if is_under(at, root))
+        if len(here) > share * count:
             spared.update(here)
     return spared

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float16, Float32, Int64
 from omni_encoder import Span
 from omni_encoder.media import MediaInfo
 
-from .catalogue import ContentKey
+from .entries import ContentKey
 
 
 @dataclass(frozen=True, slots=True, eq=False)

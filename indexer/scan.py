@@ -7,7 +7,7 @@ passed over, and why, is kept too.
 import os
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,11 +15,13 @@ from omni_encoder import MediaError, Modality
 from omni_encoder.media import SUFFIXES, guess_modality, is_sidecar, sidecar_names, sidecar_of
 
 from .entries import FileStamp
+from .folders import FolderMark, Marks, digest_of, folder_of
 from .manifest import MANIFEST_NAME
 from .selection import IGNORE_NAME, Layer, Passed, Rules, Selection, read_ignore_file
+from .stamps import make_stamp, regular
 from .types import Problem
 
-_SIGNED_63 = 2**63 - 1  # SQLite's integers; some file systems use inode numbers beyond
+_SUFFIXES = frozenset(SUFFIXES)
 
 
 @dataclass(slots=True)
@@ -35,6 +37,8 @@ class Scan:
         empty_roots: Roots that hold no media at all.
         bare_folders: Folders that hold nothing at all, as one does where no drive is mounted.
         rules: The selection, under each root that is a folder.
+        same: The folders that are as they were marked; their files are not among `files`.
+        looked: The digests of the other folders; empty where a file couldn't be looked at.
     """
 
     roots: list[Path] = field(default_factory=list[Path])
@@ -45,6 +49,17 @@ class Scan:
     empty_roots: list[Path] = field(default_factory=list[Path])
     bare_folders: set[bytes] = field(default_factory=set[bytes])
     rules: dict[bytes, Rules] = field(default_factory=dict[bytes, Rules])
+    same: dict[bytes, FolderMark] = field(default_factory=dict[bytes, FolderMark])
+    looked: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+
+    @property
+    def count(self) -> int:
+        """How many media files there are."""
+        return len(self.files) + sum(mark.files for mark in self.same.values())
+
+    def has(self, path: bytes) -> bool:
+        """Whether a known path was found."""
+        return path in self.files or folder_of(path) in self.same
 
     def in_scope(self, path: bytes) -> bool:
         """Whether a path that is not among `files` would be, by the patterns that were asked for.
@@ -67,8 +82,12 @@ class _Folder:
     """A folder that is being looked through."""
 
     path: str
-    sidecars: set[str]  # the names of captions, which are no items of their own
+    names: set[str]
     layers: tuple[Layer, ...]
+    sidecars: set[str] = field(init=False)  # names of captions, which are no items of their own
+
+    def __post_init__(self) -> None:
+        self.sidecars = _sidecars(self.names)
 
 
 def absolute(path: Path) -> Path:
@@ -76,14 +95,12 @@ def absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow links
 
 
-def scan(roots: Sequence[Path], selection: Selection | None = None) -> Scan:
-    """Find the media files that are, or lie under, the roots.
+def check_roots(roots: Sequence[Path]) -> None:
+    """Make sure that there are roots to look through.
 
     Raises:
-        MediaError: A root doesn't exist; nothing has been looked at then.
-        OmniError: The selection has a pattern that is none.
+        MediaError: One of them doesn't exist.
     """
-    selection = selection or Selection()
     for root in roots:
         if not os.path.lexists(root):
             raise MediaError(
@@ -91,23 +108,47 @@ def scan(roots: Sequence[Path], selection: Selection | None = None) -> Scan:
                 reason="missing",
                 hint="if it is on another drive, see that it is mounted",
             )
+
+
+def scan(
+    roots: Sequence[Path],
+    selection: Selection | None = None,
+    marks: Mapping[bytes, Marks] | None = None,
+) -> Scan:
+    """Find the media files that are, or lie under, the roots.
+
+    Args:
+        roots: Files and folders.
+        selection: What to take of them; None stands for all.
+        marks: For some roots, what their folders were like; those that still are, are only counted.
+
+    Raises:
+        MediaError: A root doesn't exist; nothing has been looked at then.
+        OmniError: The selection has a pattern that is none.
+    """
+    check_roots(roots)
+    selection, marks = selection or Selection(), marks or {}
     found = Scan(roots=[absolute(root) for root in roots])
     for root in found.roots:
         here = Scan()
         if root.is_dir():
             rules = Rules(selection, os.fspath(root))
             found.rules[os.fsencode(root)] = rules
-            _scan_folder(root, rules, here)
+            _scan_folder(root, rules, marks.get(os.fsencode(root), {}), here)
         else:
             _scan_file_root(root, here)
-        if not here.files and not here.problems:
+        if not here.count and not here.problems:
             found.empty_roots.append(root)
         found.files.update(here.files)
         found.problems += here.problems
         found.ignored += here.ignored
         found.passed.update(here.passed)
         found.bare_folders |= here.bare_folders
+        found.same.update(here.same)
+        found.looked.update(here.looked)
     found.files = dict(sorted(found.files.items()))
+    for folder in found.same.keys() & found.looked.keys():
+        del found.same[folder]  # roots that overlap, of which one has no marks
     return found
 
 
@@ -118,7 +159,7 @@ def stamp_of(path: Path, modality: Modality | None) -> FileStamp:
         OSError: The file isn't there, or isn't a regular file.
     """
     sidecar = None if modality is Modality.TEXT else sidecar_of(path)
-    return _stamp(path.stat(), sidecar.stat() if sidecar else None)
+    return make_stamp(path.stat(), sidecar.stat() if sidecar else None)
 
 
 def is_under(path: bytes, root: bytes) -> bool:
@@ -149,14 +190,14 @@ def is_gone(path: Path) -> bool:
     return stat.S_ISDIR(mode) or is_sidecar(path)
 
 
-def _scan_folder(root: Path, rules: Rules, found: Scan) -> None:
+def _scan_folder(root: Path, rules: Rules, marks: Marks, found: Scan) -> None:
     # A stack of our own: folders can be nested deeper than Python's.
     stack: list[tuple[str, tuple[Layer, ...]]] = [(os.fspath(root), ())]
     while stack:
         current, layers = stack.pop()
         try:
             with os.scandir(current) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
+                entries = list(listing)
         except OSError as error:
             message = f"the folder can't be listed: {error.strerror}"
             found.problems.append(Problem(Path(current), "unreadable", message))
@@ -175,34 +216,122 @@ def _scan_folder(root: Path, rules: Rules, found: Scan) -> None:
                 continue
         if all(name.startswith(".") for name in names):
             found.bare_folders.add(os.fsencode(current))
-        folder = _Folder(current, _sidecars(names), layers)
-        inner = [entry.path for entry in entries if _enter(entry, folder, rules, found)]
+        folder = _Folder(current, names, layers)
+        inner, taken = _look(entries, folder, rules, found)
+        _stamp_all(taken, folder, marks, found)
         stack += [(path, layers) for path in inner]
 
 
-def _enter(entry: os.DirEntry[str], folder: _Folder, rules: Rules, found: Scan) -> bool:
-    """Take an entry of a folder; True if it is a folder to be looked into."""
-    name = entry.name
-    if name == IGNORE_NAME:
-        return False
-    if entry.is_dir(follow_symlinks=False):
-        reason = rules.folder(name, entry.path, folder.layers)
-        if reason is not None:
-            found.passed[os.fsencode(entry.path)] = reason
-        return reason is None
-    modality = SUFFIXES.get(_suffix(name))
-    reason = rules.file(name, entry.path, folder.layers)
+def _look(
+    entries: Sequence[os.DirEntry[str]], folder: _Folder, rules: Rules, found: Scan
+) -> tuple[list[str], list[os.DirEntry[str]]]:
+    """The folders in a folder that are to be looked into, and its media files."""
+    inner: list[str] = []
+    taken: list[os.DirEntry[str]] = []
+    if not rules.has_patterns and not folder.layers:
+        # Nearly every entry is a plain file of a known kind: for those this is all.
+        taken = [
+            entry
+            for entry in entries
+            if (name := entry.name)[name.rfind(".") :] in _SUFFIXES
+            and name[0] != "."
+            and entry.is_file(follow_symlinks=False)
+        ]
+    plain = set(taken)
+    for entry in entries if len(taken) < len(entries) else ():
+        name = entry.name
+        if entry in plain or name == IGNORE_NAME:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            reason = rules.folder(name, entry.path, folder.layers)
+            if reason is None:
+                inner.append(entry.path)
+            else:
+                found.passed[os.fsencode(entry.path)] = reason
+        elif _take(entry, folder, rules, found):
+            taken.append(entry)
+    if folder.sidecars:
+        taken = [entry for entry in taken if entry.name not in folder.sidecars]
+    return inner, taken
+
+
+def _take(entry: os.DirEntry[str], folder: _Folder, rules: Rules, found: Scan) -> bool:
+    """Whether an entry that is no folder is a media file to be taken."""
+    suffix = _suffix(entry.name)
+    reason = rules.file(entry.name, entry.path, folder.layers)
     if reason is None and _is_linked_folder(entry):
         found.ignored["linked folder"] += 1
         reason = Passed.LINK
-    elif reason is None and modality is None:
-        found.ignored[_suffix(name) or "no suffix"] += 1
+    elif reason is None and suffix not in SUFFIXES:
+        found.ignored[suffix or "no suffix"] += 1
         reason = Passed.NOT_MEDIA
     if reason is not None:
         found.passed[os.fsencode(entry.path)] = reason
-    elif modality is not None:
-        _add(entry, modality, folder, found)
-    return False
+    return reason is None
+
+
+def _stamp_all(
+    taken: Sequence[os.DirEntry[str]], folder: _Folder, marks: Marks, found: Scan
+) -> None:
+    """Take the media files of a folder, or count them if it is as it was marked."""
+    sound = _sound(taken, found)
+    statuses = [entry.stat() for entry in sound]
+    numbers = [
+        number
+        for status in statuses
+        for number in (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+    ]
+    besides = _besides(sound, folder, found)
+    sound = [entry for entry in sound if entry.name in besides] if folder.sidecars else sound
+    names = [entry.name for entry in sound]
+    for name, beside in besides.items():
+        if beside is not None:
+            names.append(name)
+            numbers += (beside.st_size, beside.st_mtime_ns)
+    key = os.fsencode(folder.path)
+    digest = digest_of(names, numbers) if len(sound) == len(taken) else b""
+    mark = marks.get(key)
+    if mark is not None and digest and digest == mark.digest:
+        found.same[key] = mark
+        return
+    found.looked[key] = digest
+    for entry in sound:
+        stamp = make_stamp(entry.stat(), besides.get(entry.name))
+        found.files[os.fsencode(entry.path)] = stamp
+
+
+def _sound(taken: Sequence[os.DirEntry[str]], found: Scan) -> Sequence[os.DirEntry[str]]:
+    """Those that are regular files, or links to one. An entry keeps its status from now on."""
+    try:
+        modes = {entry.stat().st_mode for entry in taken}
+    except OSError:
+        modes = {0}
+    if all(map(stat.S_ISREG, modes)):
+        return taken
+    sound: list[os.DirEntry[str]] = []
+    for entry in taken:
+        try:
+            regular(entry.stat())
+            sound.append(entry)
+        except OSError as error:
+            found.problems.append(_not_looked_at(Path(entry.path), error))
+    return sound
+
+
+def _besides(
+    sound: Sequence[os.DirEntry[str]], folder: _Folder, found: Scan
+) -> dict[str, os.stat_result | None]:
+    """The status of each file's caption, in a folder that has captions."""
+    besides: dict[str, os.stat_result | None] = {}
+    for entry in sound if folder.sidecars else ():
+        try:
+            besides[entry.name] = None
+            if SUFFIXES[_suffix(entry.name)] is not Modality.TEXT:
+                besides[entry.name] = _sidecar_status(entry.name, folder)
+        except OSError as error:
+            del besides[entry.name]
+            found.problems.append(_not_looked_at(Path(entry.path), error))
+    return besides
 
 
 def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
@@ -218,24 +347,12 @@ def _suffix(name: str) -> str:
 
 def _sidecars(names: set[str]) -> set[str]:
     """The names in a folder that are captions of others."""
-    texts = {name for name in names if name[-4:].lower() == ".txt"}
+    texts = {name for name in names if name[-4:] in (".txt", ".TXT")}
     if not texts or len(texts) == len(names):
         return set()
     hosts = (name for name in names - texts if _suffix(name) in SUFFIXES)
     media = (name for name in hosts if SUFFIXES[_suffix(name)] is not Modality.TEXT)
     return texts & {candidate for name in media for candidate in sidecar_names(name)}
-
-
-def _add(entry: os.DirEntry[str], modality: Modality, folder: _Folder, found: Scan) -> None:
-    if entry.name in folder.sidecars:
-        return
-    try:
-        beside = None
-        if folder.sidecars and modality is not Modality.TEXT:
-            beside = _sidecar_status(entry.name, folder)
-        found.files[os.fsencode(entry.path)] = _stamp(entry.stat(), beside)
-    except OSError as error:
-        found.problems.append(_not_looked_at(Path(entry.path), error))
 
 
 def _sidecar_status(name: str, folder: _Folder) -> os.stat_result | None:
@@ -265,22 +382,3 @@ def _scan_file_root(path: Path, found: Scan) -> None:
 
 def _not_looked_at(path: Path, error: OSError) -> Problem:
     return Problem(path, "unreadable", f"it can't be looked at: {error.strerror}")
-
-
-def _stamp(status: os.stat_result, beside: os.stat_result | None) -> FileStamp:
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(0, "not a regular file")
-    return FileStamp(
-        size=status.st_size,
-        mtime_ns=_signed(status.st_mtime_ns),
-        inode=status.st_ino & _SIGNED_63,
-        sidecar_size=beside.st_size if beside else -1,
-        sidecar_mtime_ns=_signed(beside.st_mtime_ns) if beside else -1,
-        ctime_ns=_signed(status.st_ctime_ns),
-    )
-
-
-def _signed(nanoseconds: int) -> int:
-    if -_SIGNED_63 <= nanoseconds <= _SIGNED_63:
-        return nanoseconds
-    return _SIGNED_63 if nanoseconds > 0 else -_SIGNED_63

@@ -89,6 +89,11 @@ class Rules:
         self._excludes = _layer(root, selection.excludes)
         self._start = len(root.rstrip(os.sep)) + 1
 
+    @property
+    def has_patterns(self) -> bool:
+        """Whether files are chosen by their names; ignore files aside."""
+        return self._globs is not None or self._excludes is not None
+
     def folder(self, name: str, path: str, layers: Sequence[Layer]) -> Passed | None:
         """Why a folder is passed over; None if it is looked into."""
         if name.startswith(".") and not self._hidden:

@@ -24,7 +24,7 @@ class ShardWriter:
     def __init__(self, writer: Writer, tally: Tally) -> None:
         self._writer = writer
         self._tally = tally
-        self._there = writer.contents()  # when the present shard began
+        self._there = writer.catalogue.contents()  # when the present shard began
         self._new: set[ContentKey] = set()  # what it has brought since
         self._open: set[ContentKey] = set()  # of which it has brought a part, but not the last
         self._shard = Shard({}, {})

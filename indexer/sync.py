@@ -57,7 +57,7 @@ def synchronize(place: Place, *, anew: bool = False) -> CacheManifest:
         OSError: The cache can't be written.
     """
     place.folder.mkdir(parents=True, exist_ok=True)
-    table = VectorTable.open(place.directory, place.manifest.spec).pinned()
+    table = VectorTable.open(place.directory, place.manifest.spec, pinned=True)
     before = None if anew else read_published(place.folder)
     if before is not None and not table.has_version(before.version, before.version_digest):
         before = None

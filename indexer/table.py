@@ -4,6 +4,7 @@ This is the only module that imports lancedb and pyarrow. That takes over a seco
 do without it imports this module late.
 """
 
+import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from lancedb.table import Table
 from omni_encoder import CollectionError, EncoderSpec, Modality, QueryError
 
 from .catalogue import ContentKey, ContentRow
-from .manifest import LANCE_NAME, has_table, table_name
+from .manifest import LANCE_NAME, has_table, table_name, version_file
 from .rows import ItemRow, Items
 from .types import Version
 from .where import FACTS
@@ -54,11 +55,16 @@ class VectorTable:
         self._dim = spec.dim
 
     @classmethod
-    def open(cls, directory: Path, spec: EncoderSpec, *, create: bool = False) -> "VectorTable":
+    def open(
+        cls, directory: Path, spec: EncoderSpec, *, create: bool = False, pinned: bool = False
+    ) -> "VectorTable":
         """Open the table of an encoder in a collection's directory.
 
         Args:
+            directory: The collection's directory.
+            spec: The encoder.
             create: Whether to make the table if there is none.
+            pinned: Whether it stays as it is now, whatever is written to it meanwhile.
 
         Raises:
             CollectionError: There is none, it is damaged, or another encoder made it.
@@ -66,7 +72,8 @@ class VectorTable:
         name = table_name(spec)
         path = directory / LANCE_NAME
         # Zero: every look at the table sees what another process has just committed.
-        database = lancedb.connect(path, read_consistency_interval=timedelta(0))
+        interval = None if pinned else timedelta(0)
+        database = lancedb.connect(path, read_consistency_interval=interval)
         try:
             if create and not has_table(directory, spec):
                 # Row numbers that survive deletes and merges, which only creation can ask for.
@@ -74,6 +81,8 @@ class VectorTable:
                 table = database.create_table(name, schema=_schema(spec), storage_options=options)
             else:
                 table = database.open_table(name)
+            if pinned:
+                table.checkout(table.version)
             found = (table.schema.metadata or {}).get(b"fingerprint", b"").decode()
         except (ValueError, OSError, RuntimeError) as error:
             raise CollectionError(
@@ -167,11 +176,17 @@ class VectorTable:
         whole = {row.key for row in complete}
         return complete, [key for key in parts if key not in whole]
 
-    def sums(self) -> dict[Modality, tuple[int, Float64[np.ndarray, " dim"]]]:
-        """How many items of each modality there are, and the sum of their vectors."""
+    def sums(
+        self, keys: Sequence[ContentKey] | None = None
+    ) -> dict[Modality, tuple[int, Float64[np.ndarray, " dim"]]]:
+        """How many items of each modality there are, and the sum of their vectors.
+
+        Args:
+            keys: Only of these contents; None stands for all.
+        """
         counts: dict[Modality, int] = defaultdict(int)
         totals: dict[Modality, np.ndarray] = {}
-        for batch in self._batches(["modality", "vector"]):
+        for batch in self._batches(["modality", "vector"], keys):
             vectors = _to_vectors(batch, self._dim)
             kinds = _modalities(batch)
             for number, modality in enumerate(MODALITIES):
@@ -182,20 +197,13 @@ class VectorTable:
                     totals[modality] = totals.get(modality, 0) + total
         return {modality: (counts[modality], totals[modality]) for modality in sorted(counts)}
 
-    def pinned(self) -> "VectorTable":
-        """The table as it is now, whatever is written to it meanwhile."""
-        with _readable(self._path):
-            table = lancedb.connect(self._path).open_table(self._table.name)
-            table.checkout(self.version)
-        return VectorTable(table, self._spec, self._path)
-
     def version_digest(self) -> str:
         """What tells the current version from another one of the same number."""
-        return self._digests()[self.version]
+        return self._digest(self.version)
 
     def has_version(self, version: int, digest: str) -> bool:
         """Whether a version is one of this table's, and is still kept."""
-        return self._digests().get(version) == digest
+        return digest != "" and self._digest(version) == digest
 
     def row_stamps(self) -> tuple[Int64[np.ndarray, " items"], Int64[np.ndarray, " items"]]:
         """The numbers of all rows, ascending, and the versions of their last change."""
@@ -290,10 +298,13 @@ class VectorTable:
         names = [name for name in self._table.tags.list() if name.startswith(_TAG)]
         return {name: int(name.removeprefix(_TAG)) for name in names}
 
-    def _digests(self) -> dict[int, str]:
-        with _readable(self._path):
-            listed = self._table.list_versions()
-        return {int(one["version"]): f"{one['timestamp']} {one['metadata']}" for one in listed}
+    def _digest(self, version: int) -> str:
+        """A hash of a version's own file, which never changes; empty if it isn't kept."""
+        path = version_file(self._path.parent, self._spec, version)
+        try:
+            return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+        except FileNotFoundError:
+            return ""
 
     def _to_items(self, found: pa.Table) -> Items:
         order = np.argsort(found["_rowid"].to_numpy(), kind="stable")
@@ -305,11 +316,16 @@ class VectorTable:
             facts=list(_rows(found, *FACTS)),
         )
 
-    def _batches(self, columns: list[str]) -> Iterator[pa.Table]:
-        """Some columns of all items, as tables of bounded size."""
+    def _batches(
+        self, columns: list[str], keys: Sequence[ContentKey] | None = None
+    ) -> Iterator[pa.Table]:
+        """Some columns of all items, or of those of some contents, as tables of bounded size."""
         with _readable(self._path):
-            for batch in self._table.search().select(columns).to_batches(batch_size=_BATCH_ROWS):
-                yield pa.Table.from_batches([batch])
+            for where in [None] if keys is None else _filters(keys):
+                query = self._table.search().select(columns)
+                chosen = query if where is None else query.where(where)
+                for batch in chosen.to_batches(batch_size=_BATCH_ROWS):
+                    yield pa.Table.from_batches([batch])
 
 
 @contextmanager

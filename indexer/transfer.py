@@ -152,7 +152,7 @@ def _parts(collection: Collection) -> Iterator[_Part]:
     if not has_table(collection.directory, collection.spec):
         return
     catalogue = Catalogue.open_to_read(collection.directory)
-    table = VectorTable.open(collection.directory, collection.spec).pinned()
+    table = VectorTable.open(collection.directory, collection.spec, pinned=True)
     for modality in table.modalities():
         items = table.items(modality)
         facts: list[Mapping[str, object]] = []

@@ -10,7 +10,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Container, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +18,16 @@ from typing import TYPE_CHECKING
 from omni_encoder import CollectionError, QueryError
 
 from .catalogue import Catalogue, ContentKey, ContentRow, FileRow
+from .folders import Marks
 from .manifest import Manifest, has_table, write_manifest
+from .sums import Sums, with_rows, without
 
 if TYPE_CHECKING:
     from .rows import ItemRow
     from .table import VectorTable
+
+FEW_KEYS = 500
+"""The vectors of so few contents are read before these are deleted, rather than all afterwards."""
 
 
 class Writer:
@@ -36,6 +41,7 @@ class Writer:
         self._directory = directory
         self._manifest = manifest
         self._opened: VectorTable | None = None
+        self._sums: Sums | None = None  # None if they must be computed from all vectors
         self._dirty = False
         self._rows: list[ItemRow] = []
         self._files: list[FileRow] = []
@@ -56,12 +62,12 @@ class Writer:
         with writing_to(self._directory):
             table = self._begin()
             complete, broken = table.inventory()
-            table.delete(broken)
+            self._delete(broken)
             self.catalogue.recover(complete)
 
-    def contents(self) -> set[ContentKey]:
-        """The contents that are there, whole."""
-        return self.catalogue.contents()
+    def contents(self) -> Container[ContentKey]:
+        """The contents that were committed, whole; other threads may ask, one at a time."""
+        return Catalogue.open_to_read(self._directory)
 
     def add(self, rows: Sequence["ItemRow"]) -> None:
         """Add parts of contents, each content's in order."""
@@ -89,7 +95,7 @@ class Writer:
         self._rows = kept
         if key in self._appended:
             with writing_to(self._directory):
-                self.items -= self._begin().delete([key])
+                self.items -= self._delete([key])
             self._appended.discard(key)
 
     def waiting(self) -> tuple[int, float]:
@@ -106,6 +112,7 @@ class Writer:
         with writing_to(self._directory):
             if rows:
                 self._begin().append(rows)
+                self._sums = None if self._sums is None else with_rows(self._sums, rows)
                 self._appended |= {row.key for row in rows}
                 self._appended -= {row.key for row in rows if row.last}
             if captions:
@@ -120,7 +127,7 @@ class Writer:
             orphans = self.catalogue.orphans()
             with writing_to(self._directory):
                 if orphans:
-                    self.items_removed += self._begin().delete(orphans)
+                    self.items_removed += self._delete(orphans)
                 self.catalogue.acquit(orphans)
 
     def forget(self, paths: Sequence[bytes]) -> None:
@@ -132,6 +139,11 @@ class Writer:
         """Enter what was passed over under some roots."""
         with writing_to(self._directory):
             self.catalogue.set_passed(roots, passed)
+
+    def mark_folders(self, root: bytes, marks: Marks) -> None:
+        """Enter what the folders under a root are like."""
+        with writing_to(self._directory):
+            self.catalogue.mark_folders(root, marks)
 
     def compact(self) -> None:
         """Merge the table's pieces however few they are, and drop what nobody can go back to."""
@@ -148,8 +160,9 @@ class Writer:
             raise QueryError("nothing has been written to the collection yet")
         table = self._begin()
         table.restore(version)
+        self._sums = None
         complete, broken = table.inventory()
-        table.delete(broken)
+        self._delete(broken)
         self.catalogue.recover(complete)
         # Items whose files are unknown are what was asked for, not orphans of a lost file.
         self.catalogue.acquit([])
@@ -165,7 +178,9 @@ class Writer:
                 table.compact()
                 if not interrupted:
                     table.keep_version()
-                write_manifest(self._directory, self._manifest.with_means(table.sums()))
+                sums = table.sums() if self._sums is None else self._sums
+                self.catalogue.set_sums(table.version_digest(), sums)
+                write_manifest(self._directory, self._manifest.with_means(sums))
                 # An interruption can come between any two steps, so the next writer looks for
                 # itself.
                 self.catalogue.mark(clean=not interrupted)
@@ -182,8 +197,18 @@ class Writer:
             from .table import VectorTable
 
             spec = self._manifest.spec
+            is_new = not self._has_table()
             self._opened = VectorTable.open(self._directory, spec, create=True)
+            digest = self._opened.version_digest()
+            self._sums = {} if is_new else self.catalogue.sums(digest)
         return self._opened
+
+    def _delete(self, keys: Sequence[ContentKey]) -> int:
+        table = self._begin()
+        if keys and self._sums is not None:
+            few = len(keys) <= FEW_KEYS
+            self._sums = without(self._sums, table.sums(keys)) if few else None
+        return table.delete(keys)
 
 
 @contextmanager

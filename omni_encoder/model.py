@@ -14,6 +14,7 @@ from .audio import BLOCK_SAMPLES, padded_length
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import OmniConfig, tiny_config
 from .errors import EncoderError
+from .fast import fast_copy
 from .network import SAMPLES_PER_POSITION, OmniNetwork
 from .types import EncoderSpec, MediaItem, Modality
 
@@ -23,9 +24,17 @@ _BATCH = {Modality.TEXT: 64, Modality.IMAGE: 16, Modality.AUDIO: 8, Modality.VID
 class OmniEncoder:
     """Encodes text, images, audio and video with one network. See `Encoder`."""
 
-    def __init__(self, checkpoint: Checkpoint, *, name: str = "omni") -> None:
+    def __init__(self, checkpoint: Checkpoint, *, name: str = "omni", plain: bool = False) -> None:
+        """Make an encoder of a checkpoint.
+
+        Args:
+            checkpoint: The model.
+            name: What the encoder is called in collections.
+            plain: Compute with torch's own modules in float32, as training does.
+        """
         self.network: OmniNetwork = checkpoint.network.eval()
         self.network.vision.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
+        self._fast = self.network if plain else fast_copy(self.network)
         self.tokenizer = text_tokenizer(checkpoint.tokenizer, self.network.config)
         self.means = checkpoint.means
         self.training = checkpoint.training
@@ -38,13 +47,16 @@ class OmniEncoder:
         )
 
     @classmethod
-    def load(cls, path: Path, *, name: str, threads: int | None = None) -> "OmniEncoder":
+    def load(
+        cls, path: Path, *, name: str, threads: int | None = None, plain: bool = False
+    ) -> "OmniEncoder":
         """Read a checkpoint.
 
         Args:
             path: A safetensors file of ours.
             name: What the encoder is called in collections.
             threads: How many torch threads to use from now on; None leaves torch's choice.
+            plain: See `OmniEncoder`.
 
         Raises:
             CheckpointError: The file is missing, damaged, or not ours.
@@ -54,7 +66,7 @@ class OmniEncoder:
             if threads < 1:
                 raise ValueError(f"threads must be at least 1, got {threads}")
             torch.set_num_threads(threads)
-        return cls(load_checkpoint(path), name=name)
+        return cls(load_checkpoint(path), name=name, plain=plain)
 
     @torch.inference_mode()
     def encode(self, items: Sequence[MediaItem]) -> Float32[np.ndarray, "items dim"]:
@@ -77,20 +89,20 @@ class OmniEncoder:
 
     def _encode_texts(self, items: list[MediaItem]) -> Tensor:
         rows = [encoding.ids for encoding in self.tokenizer.encode_batch([_text(i) for i in items])]
-        return self.network.encode_text(*pad_ids(rows))
+        return self._fast.encode_text(*pad_ids(rows))
 
     def _encode_images(self, items: list[MediaItem]) -> Tensor:
         pixels = torch.stack(
             [square(array_of(item), self.spec.layout.image_pixels) for item in items]
         )
-        features = self.network.image_features(pixels, grid=self.network.config.image_grid)
-        return self.network.encode_media(Modality.IMAGE, features, _all_real(features))
+        features = self._fast.image_features(pixels, grid=self.network.config.image_grid)
+        return self._fast.encode_media(Modality.IMAGE, features, _all_real(features))
 
     def _encode_videos(self, items: list[MediaItem]) -> Tensor:
         side, count = self.spec.layout.image_pixels, self.spec.layout.video_frames
         clips = [even_frames(array_of(item), count=count, side=side) for item in items]
-        features = self.network.video_features(torch.stack(clips))
-        return self.network.encode_media(Modality.VIDEO, features, _all_real(features))
+        features = self._fast.video_features(torch.stack(clips))
+        return self._fast.encode_media(Modality.VIDEO, features, _all_real(features))
 
     def _encode_audio(self, items: list[MediaItem]) -> Tensor:
         longest = self.network.config.audio.positions * SAMPLES_PER_POSITION
@@ -112,10 +124,10 @@ class OmniEncoder:
         for row, item in zip(samples, items, strict=True):
             clip = torch.from_numpy(array_of(item))
             row[: len(clip)] = clip
-        features = self.network.audio_features(samples)
+        features = self._fast.audio_features(samples)
         counts = torch.tensor([self.network.audio_tokens(len(item.content)) for item in items])
         real = torch.arange(features.shape[1])[None] < counts[:, None]
-        return self.network.encode_media(Modality.AUDIO, features, real)
+        return self._fast.encode_media(Modality.AUDIO, features, real)
 
 
 def _text(item: MediaItem) -> str:

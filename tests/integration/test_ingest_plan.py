@@ -152,14 +152,22 @@ def test_what_is_passed_over_is_listed_until_it_is_gone(
     assert [Path(os.fsdecode(path)).name for path, _ in catalogue.passed()] == [".hidden.png"]
 
 
-def test_a_catalogue_of_the_first_format_is_taken_over(
-    media: Path, collection: Collection, encoder: ToyEncoder
+@pytest.mark.parametrize(
+    "to_format",
+    [
+        "ALTER TABLE files DROP COLUMN ctime_ns; DROP TABLE passed; PRAGMA user_version = 1;",
+        "PRAGMA user_version = 2;",
+    ],
+)
+def test_a_catalogue_of_an_earlier_format_is_taken_over(
+    media: Path, collection: Collection, encoder: ToyEncoder, to_format: str
 ) -> None:
     ingest([media], collection, encoder)
     collection.close()
     with sqlite3.connect(collection.directory / CATALOGUE_NAME) as connection:
         connection.executescript(
-            "ALTER TABLE files DROP COLUMN ctime_ns; DROP TABLE passed; PRAGMA user_version = 1;"
+            "DROP TRIGGER file_entered; DROP TRIGGER file_changed; DROP TRIGGER file_forgotten;"
+            "DROP TABLE folders; DROP TABLE sums;" + to_format
         )
     connection.close()
     assert sum(collection.counts().values()) == len(items_of(collection))

@@ -1,0 +1,217 @@
+"""`omnidex bench ingest`, `encode`, `rescan` and `memory`: what indexing costs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from . import render
+from .errors import UsageProblem
+from .index import encoder_name
+from .options import JsonOption, ThreadsOption
+
+if TYPE_CHECKING:
+    from omni_encoder import Encoder
+
+EncoderOption = Annotated[
+    str,
+    typer.Option(
+        "--encoder", metavar="NAME", help="omni, omni:FILE or open_clip:MODEL/TAG-or-FILE."
+    ),
+]
+
+
+def ingest(
+    *,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--folder",
+            metavar="DIR",
+            help="Take the images from here; without it, they are made.",
+            show_default=False,
+        ),
+    ] = None,
+    images: Annotated[int, typer.Option("--images", min=1, metavar="N", help="How many.")] = 1000,
+    turns: Annotated[
+        int, typer.Option("--turns", min=1, metavar="N", help="Into how many slices they are cut.")
+    ] = 4,
+    encoder: EncoderOption = "omni",
+    stand_in: Annotated[
+        float | None,
+        typer.Option(
+            "--stand-in",
+            metavar="RATE",
+            help="Instead of an encoder, something that takes the time of RATE items a second.",
+            show_default=False,
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", min=1, metavar="N", help="How many threads decode."),
+    ] = None,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how much of an encoder's own throughput indexing keeps.
+
+    The ratio is end-to-end / encoder-only throughput, measured in one run.
+    The speed-up is that of indexing the same folder again, unchanged.
+
+    Example:
+    omnidex bench ingest --images 200 --json
+    """
+    from omnidex_benchmarks.ingest import IngestBenchmark, run
+    from omnidex_benchmarks.stand_in import StandIn
+
+    from indexer import IngestOptions
+
+    if stand_in is not None and not stand_in > 0:
+        raise UsageProblem(f"--stand-in takes a rate above 0, not {stand_in}")
+    loaded = load(encoder, threads) if stand_in is None else StandIn(stand_in)
+    ingesting = IngestOptions() if jobs is None else IngestOptions(decode_threads=jobs)
+    with render.progress() as advance:
+        options = IngestBenchmark(
+            images=images,
+            turns=min(turns, images),
+            folder=folder,
+            ingest=ingesting,
+            progress=lambda done, total: advance("Measuring", done, total),
+        )
+        result = run(loaded, options)
+    print_result(result, as_json=as_json)
+
+
+def encode(
+    *,
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, metavar="N", help="How many items at once.")
+    ] = 16,
+    turns: Annotated[int, typer.Option("--turns", min=1, metavar="N", help="How often.")] = 5,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--folder",
+            metavar="DIR",
+            help="Compare the vectors of the media in here, too.",
+            show_default=False,
+        ),
+    ] = None,
+    most: Annotated[
+        int, typer.Option("--most", min=1, metavar="N", help="How many of each kind, then.")
+    ] = 200,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how much faster omni encodes than its network in plain float32 torch.
+
+    Both encode the same batches on one thread, turn about; the ratio is of CPU times.
+
+    Example:
+    omnidex bench encode --turns 3 --json
+    """
+    from omnidex_benchmarks.speedup import SpeedupBenchmark, run
+
+    with render.progress() as advance:
+        options = SpeedupBenchmark(
+            batch=batch,
+            turns=turns,
+            folder=folder,
+            most=most,
+            progress=lambda done, total: advance("Measuring", done, total),
+        )
+        result = run(options)
+    print_result(result, as_json=as_json)
+
+
+def rescan(
+    files: Annotated[
+        int, typer.Option("--files", min=1, metavar="N", help="How many files the tree holds.")
+    ] = 20_000,
+    turns: Annotated[int, typer.Option("--turns", min=1, metavar="N", help="How many times.")] = 5,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder",
+            metavar="NAME",
+            help="What encodes; without it, a stand-in that costs nothing.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what indexing a tree again costs, unchanged and with one file changed.
+
+    The floor is a bare walk of the tree that asks every file for its status.
+
+    Example:
+    omnidex bench rescan --files 2000 --json
+    """
+    from omnidex_benchmarks.rescan import RescanBenchmark, run
+
+    loaded = None if encoder is None else load(encoder, 1)
+    options = RescanBenchmark(files=files, repeats=turns, encoder=loaded)
+    print_result(run(options), as_json=as_json)
+
+
+def memory(
+    files: Annotated[
+        str, typer.Option("--files", metavar="N,...", help="How many files, each number in turn.")
+    ] = "1000,20000",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how the memory that indexing takes at most grows with the number of files.
+
+    Each number is indexed by a process of its own, with an encoder that costs nothing.
+
+    Example:
+    omnidex bench memory --files 200,2000 --json
+    """
+    from omnidex_benchmarks.memory import run
+
+    try:
+        numbers = tuple(int(number) for number in files.split(","))
+    except ValueError as error:
+        raise UsageProblem(
+            f"--files doesn't understand {files!r}", hint="give numbers: --files 1000,20000"
+        ) from error
+    if min(numbers) < 1:
+        raise UsageProblem("--files takes numbers of at least 1")
+    print_result(run(numbers), as_json=as_json)
+
+
+def load(name: str, threads: int | None) -> "Encoder":
+    """Load the encoder that an option names."""
+    from omni_encoder import load_encoder
+
+    return load_encoder(encoder_name(name) or name, threads=threads)
+
+
+def print_result(result: Mapping[str, object], *, as_json: bool) -> None:
+    """Print what a benchmark returned, figure by figure."""
+    if as_json:
+        render.write_json(result)
+    else:
+        render.facts(list(_flat(result)))
+
+
+def _flat(result: Mapping[str, object], prefix: str = "") -> Sequence[tuple[str, str]]:
+    """The figures of nested objects, named by their path."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in result.items():
+        if isinstance(value, dict):
+            pairs += _flat(cast("dict[str, object]", value), f"{prefix}{name}.")
+        elif name != "schema" and value is not None:
+            pairs.append((f"{prefix}{name}", figure_text(value)))
+    return pairs
+
+
+def figure_text(value: object) -> str:
+    """A figure as people read it."""
+    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """A part of a result that is an object."""
+    assert isinstance(value, dict)  # what the benchmarks return
+    return cast("dict[str, object]", value)

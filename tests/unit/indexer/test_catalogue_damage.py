@@ -36,9 +36,9 @@ def test_damage_to_the_catalogue_is_never_a_raw_error(tmp_path: Path) -> None:
     whole = path.read_bytes()
     generator = np.random.default_rng(0)
     told: list[str] = []
-    for turn in range(36):
+    for turn in range(60):
         content = bytearray(whole)
-        start = turn % (len(whole) // PAGE) * PAGE + (100 if turn < 18 else 0)
+        start = turn % (len(whole) // PAGE) * PAGE + (100 if turn < 30 else 0)
         for place in generator.integers(start, start + PAGE - 100, 60 if turn % 2 else 400):
             content[place] ^= 1 << int(generator.integers(8))
         ask = questions(folder)[turn % 6]

@@ -1,9 +1,10 @@
 """The generating half of the model: codes enter the shared backbone, and heads read them out again.
 
 As in NExT-OMNI (2510.13721): media enter as the vectors of their codes, not as ids; words keep
-their embeddings; one bidirectional backbone sees the whole interleaved sequence; a light head for
-each kind of media guesses the clean codes of a position one after the other, and the word head is
-tied to the embeddings. There is no time input: how noisy a sequence is can be seen.
+their embeddings; an item's search vector may go in front of either. One bidirectional backbone sees
+the whole interleaved sequence; a light head for each kind of media guesses the clean codes of a
+position one after the other, and the word head is tied to the embeddings. There is no time input:
+how noisy a sequence is can be seen.
 """
 
 # What torch returns is typed only in part; it is checked where it is named or passed on.
@@ -30,12 +31,15 @@ class Part:
         tokens: Word ids (one book) or codes.
         real: Slots that are not padding.
         target: Whether it is to be generated; the rest is the condition.
+        vectors: Search vectors of the items, less the mean of their modality, at unit length; they
+            enter in front as one more token. A part may hold nothing else: no slots.
     """
 
     modality: Modality
     tokens: Int[Tensor, "batch slots books"]
     real: Bool[Tensor, "batch slots"]
     target: bool = False
+    vectors: Float[Tensor, "batch width"] | None = None
 
 
 class CodeInput(nn.Module):
@@ -141,6 +145,8 @@ class FlowModel(nn.Module):
             }
         )
         self.words = WordHead(width, network.config.vocabulary)
+        # One map for all modalities: less their means, their vectors share a space.
+        self.whole = nn.Linear(width, width)
         kinds = len(Modality)
         self.markers = nn.Parameter(torch.randn(kinds, 2, width) * 0.02)
         self.role = nn.Parameter(torch.zeros(2, width))  # condition, target
@@ -177,10 +183,17 @@ class FlowModel(nn.Module):
         return out[:, start : start + parts[targets[0]].tokens.shape[1]]
 
     def _embed(self, part: Part, dropped: Tensor | None) -> tuple[Tensor, Tensor]:
-        if part.modality is Modality.TEXT:
+        real = part.real
+        if not part.tokens.shape[1]:  # a modality without codes has no input of its own
+            x = self.null.new_zeros(len(real), 0, len(self.null))
+        elif part.modality is Modality.TEXT:
             x = self.network.text(part.tokens[..., 0])
         else:
             x = self.inputs[part.modality](part.tokens)
+        if part.vectors is not None:
+            scale = part.vectors.shape[1] ** 0.5  # entries of about 1
+            x = torch.cat([self.whole(part.vectors * scale)[:, None], x], dim=1)
+            real = torch.cat([real.new_ones(len(real), 1), real], dim=1)
         batch = len(x)
         first, last = (
             self.markers[list(Modality).index(part.modality)].expand(batch, 2, -1).split(1, dim=1)
@@ -188,8 +201,8 @@ class FlowModel(nn.Module):
         if dropped is not None and not part.target:
             x = torch.where(dropped[:, None, None], self.null, x)
         x = torch.cat([first, x, last], dim=1) + self.role[int(part.target)]
-        always = part.real.new_ones(batch, 1)
-        return x, torch.cat([always, part.real, always], dim=1)
+        always = real.new_ones(batch, 1)
+        return x, torch.cat([always, real, always], dim=1)
 
     def logits(
         self,

@@ -14,7 +14,7 @@ from .errors import EncoderError, QueryError
 from .flow_checkpoint import END_ID, Flow, load_flow
 from .flow_generate import GenerateRule, generate, text_slots
 from .flow_model import Part
-from .model import OmniEncoder, array_of
+from .model import OmniEncoder, array_of, centred
 from .patches import POSITIONS
 from .registry import shipped_checkpoint, shipped_flow, shipped_tokens
 from .types import MediaItem, Modality
@@ -57,7 +57,8 @@ class OmniGenerator:
         The first of several is what `count=1` draws: each has noise of its own.
 
         Args:
-            prompt: At least one item, in order; sounds count with their first 2.56 s.
+            prompt: At least one item, in order. Texts enter by their words, pictures by their
+                codes, sounds by those of their first 2.56 s, and everything by its search vector.
             modality: Text, image or audio.
             count: How many to draw.
             rule: How to draw.
@@ -105,9 +106,12 @@ class OmniGenerator:
         elif item.modality is Modality.IMAGE:
             rows = torch.from_numpy(self.codec.encode(item))
         else:
-            raise EncoderError("a prompt can't hold video yet", hint="give one of its frames")
+            rows = torch.zeros(0, 1, dtype=torch.long)
+        encoder = self.codec.encoder
+        vector = centred(torch.from_numpy(encoder.encode([item])), encoder.means, item.modality)
         tokens = rows.expand(count, *rows.shape)
-        return Part(item.modality, tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
+        real = torch.ones(tokens.shape[:2], dtype=torch.bool)
+        return Part(item.modality, tokens, real, vectors=vector.expand(count, -1))
 
     def _text(self, ids: list[int]) -> MediaItem:
         ids = ids[: ids.index(END_ID)] if END_ID in ids else ids

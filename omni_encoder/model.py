@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn import functional
 
 from .audio import BLOCK_SAMPLES, padded_length
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -131,6 +132,17 @@ def array_of(item: MediaItem) -> np.ndarray:
 
 def _all_real(features: Tensor) -> Tensor:
     return torch.ones(features.shape[:2], dtype=torch.bool)
+
+
+def centred(
+    vectors: Float[Tensor, "items dim"],
+    means: Float32[np.ndarray, "modalities dim"] | None,
+    modality: Modality,
+) -> Float[Tensor, "items dim"]:
+    """Search vectors less the mean of their modality, at unit length again."""
+    if means is not None:
+        vectors = vectors - torch.from_numpy(means[list(Modality).index(modality)])
+    return functional.normalize(vectors, dim=-1)
 
 
 def square(pixels: np.ndarray, side: int) -> Tensor:

@@ -78,7 +78,7 @@ class OmniGenerator:
                 hint=f"it draws {', '.join(self.flow.paths)}",
             )
         rule = rule or GenerateRule()
-        condition = [self._part(item, count) for item in prompt]
+        condition = [self.part(item, count=count) for item in prompt]
         slots = POSITIONS
         if modality is Modality.TEXT:
             slots = text_slots(self.flow.model, self.flow.paths, condition, end=END_ID, rule=rule)
@@ -90,8 +90,13 @@ class OmniGenerator:
             return [self._text([int(code) for code in row[:, 0]]) for row in codes]
         return [self.codec.decode(modality, row.numpy()) for row in codes]
 
-    def _part(self, item: MediaItem, count: int) -> Part:
-        """An item as a part of the sequence, the same in every row."""
+    def part(self, item: MediaItem, *, count: int = 1) -> Part:
+        """An item as a part of the sequence, the same in every row.
+
+        Raises:
+            QueryError: It is a text of no tokens, or of too many.
+            EncoderError: The model has no codes of its modality.
+        """
         if item.modality is Modality.TEXT:
             encoded = self.codec.encoder.tokenizer.encode(str(item.content))
             rows = torch.tensor(encoded.ids[1:-1])[:, None]  # without [CLS] and <EOS>

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from .errors import CheckpointError
 from .flow_generate import Paths
@@ -21,6 +20,7 @@ from .flow_model import FlowModel
 from .flow_path import MetricPath
 from .network import OmniNetwork
 from .patches import POSITIONS
+from .stored import write_stored
 from .token_checkpoint import Tokenizers, read_tensors, towers_digest
 from .types import Modality
 
@@ -77,10 +77,7 @@ def save_flow(flow: Flow, path: Path) -> None:
         "towers": towers_digest(flow.model.network),
         "training": json.dumps(flow.training, sort_keys=True),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".partial")
-    save_file(tensors, unfinished, metadata)
-    unfinished.replace(path)
+    write_stored(tensors, metadata, path)
 
 
 def load_flow(path: Path, network: OmniNetwork, tokenizers: Tokenizers) -> Flow:
@@ -110,7 +107,13 @@ def load_flow(path: Path, network: OmniNetwork, tokenizers: Tokenizers) -> Flow:
                 f"{path} was trained on other codes of {modality}",
                 hint="train it anew after the tokenizers: omnidex train, section [flow]",
             )
-    missing, unexpected = flow.model.load_state_dict(tensors, strict=False)
+    try:
+        missing, unexpected = flow.model.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:  # a tensor of another size
+        raise CheckpointError(
+            f"{path} is of another size than this encoder: {str(error)[:300]}",
+            hint="use the flow that was trained from this encoder",
+        ) from error
     lost = [n for n in missing if not n.startswith("network.") or n.startswith(_SHARED)]
     if lost or unexpected:
         raise CheckpointError(

@@ -9,6 +9,7 @@ tied to the embeddings. There is no time input: how noisy a sequence is can be s
 # What torch returns is typed only in part; it is checked where it is named or passed on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,12 +31,33 @@ class Part:
         tokens: Word ids (one book) or codes.
         real: Slots that are not padding.
         target: Whether it is to be generated; the rest is the condition.
+        frame: Which frame of a video or block of a sound it is, from 0.
+        turn: Which message of a conversation it is in, counted back from the newest, 0.
+        pooled: Whether four neighbouring positions of a picture are averaged to one, as frames of
+            a video are when they are only looked at.
     """
 
     modality: Modality
     tokens: Int[Tensor, "batch slots books"]
     real: Bool[Tensor, "batch slots"]
     target: bool = False
+    frame: int = 0
+    turn: int = 0
+    pooled: bool = False
+
+
+def place(frame: int, turn: int, width: int) -> Float[Tensor, " width"]:
+    """What is added to all positions of a part so that order can be seen; frame 0, turn 0: nothing.
+
+    Sinusoids (Vaswani et al., 1706.03762, section 3.5) less their values at 0: the first half of
+    the numbers tells frames apart, the second turns. They are as large as fresh position
+    embeddings, hold no parameters, and leave a single picture, sound or question as it was.
+    """
+    halves: list[Tensor] = []
+    for number, size in ((frame, width // 2), (turn, width - width // 2)):
+        angles = number / 10_000 ** torch.linspace(0, 1, -(-size // 2))
+        halves.append(torch.stack([angles.sin(), angles.cos() - 1], dim=1).flatten()[:size])
+    return 0.02 * torch.cat(halves)
 
 
 class CodeInput(nn.Module):
@@ -185,11 +207,19 @@ class FlowModel(nn.Module):
         first, last = (
             self.markers[list(Modality).index(part.modality)].expand(batch, 2, -1).split(1, dim=1)
         )
+        real = part.real
+        if part.pooled:
+            side = math.isqrt(x.shape[1])
+            x = functional.avg_pool2d(x.transpose(1, 2).unflatten(2, (side, side)), 2)
+            x = x.flatten(2).transpose(1, 2)
+            real = real[:, : x.shape[1]]
         if dropped is not None and not part.target:
             x = torch.where(dropped[:, None, None], self.null, x)
         x = torch.cat([first, x, last], dim=1) + self.role[int(part.target)]
-        always = part.real.new_ones(batch, 1)
-        return x, torch.cat([always, part.real, always], dim=1)
+        if part.frame or part.turn:
+            x = x + place(part.frame, part.turn, x.shape[2]).to(x)
+        always = real.new_ones(batch, 1)
+        return x, torch.cat([always, real, always], dim=1)
 
     def logits(
         self,

@@ -109,7 +109,8 @@ def generate(
     rule = GenerateRule(
         steps=steps, guidance=guidance, temperature=temperature, seed=seed, hold=hold
     )
-    made = generator.generate(prompt, modality, count=count, rule=rule, seconds=seconds)
+    items = [given.item for given in prompt]
+    made = generator.generate(items, modality, count=count, rule=rule, seconds=seconds)
     _answer(made, out, as_json=as_json)
 
 

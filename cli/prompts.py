@@ -1,6 +1,7 @@
 """Prompts on a command line: words and @FILEs, in order."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,20 @@ def kind_named(name: str) -> "Modality":
     return Modality(name)
 
 
-def prompt_items(parts: Sequence[str]) -> "list[MediaItem]":
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An item of a prompt.
+
+    Attributes:
+        item: What it is.
+        source: Its text, or the name of its file.
+    """
+
+    item: "MediaItem"
+    source: str
+
+
+def prompt_items(parts: Sequence[str]) -> list[Given]:
     """Words and files as items, in order; words side by side are one text.
 
     Of a file its first part counts: a passage, 10 s of a video or sound.
@@ -42,14 +56,14 @@ def prompt_items(parts: Sequence[str]) -> "list[MediaItem]":
     """
     from omni_encoder import MediaItem, Modality
 
-    items: list[MediaItem] = []
+    items: list[Given] = []
     words: list[str] = []
 
     def close() -> None:
         text = " ".join(words).strip()
         words.clear()
         if text:
-            items.append(MediaItem(Modality.TEXT, text))
+            items.append(Given(MediaItem(Modality.TEXT, text), text))
 
     for part in parts:
         if part.startswith("@") and not part.startswith("@@"):
@@ -63,7 +77,7 @@ def prompt_items(parts: Sequence[str]) -> "list[MediaItem]":
     return items
 
 
-def file_item(path: Path, kind: str | None = None) -> "MediaItem":
+def file_item(path: Path, kind: str | None = None) -> Given:
     """The first part of a file.
 
     Args:
@@ -82,4 +96,4 @@ def file_item(path: Path, kind: str | None = None) -> "MediaItem":
     item = next(iter(open_media(path, MediaLayout())[1]))
     if kind is not None and item.modality != kind:
         raise UsageProblem(f"{path} is {item.modality}", hint=f"give it as --{item.modality}")
-    return item
+    return Given(item, str(path))

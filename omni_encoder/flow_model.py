@@ -18,6 +18,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .audio import AudioLayer
+from .large import LargeNetwork
 from .network import OmniNetwork
 from .types import Modality
 
@@ -84,7 +86,9 @@ class SubCodeHead(nn.Module):
     One causal attention step over the position's feature and the codes before, as UniTok's head.
     """
 
-    def __init__(self, width: int, books: int, codes: int, *, inner: int, heads: int) -> None:
+    def __init__(
+        self, width: int, books: int, codes: int, *, inner: int, heads: int, layers: int = 1
+    ) -> None:
         super().__init__()
         self.books, self.codes, self.heads = books, codes, heads
         self.enter = nn.Linear(width, inner)
@@ -96,6 +100,7 @@ class SubCodeHead(nn.Module):
         self.mlp_norm = nn.LayerNorm(inner)
         self.up = nn.Linear(inner, 4 * inner)
         self.down = nn.Linear(4 * inner, inner)
+        self.more = nn.ModuleList(AudioLayer(inner, heads) for _ in range(layers - 1))
         self.norm = nn.LayerNorm(inner)
         self.logits = nn.Linear(inner, codes)
 
@@ -113,6 +118,8 @@ class SubCodeHead(nn.Module):
         mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(mixed.transpose(1, 2).reshape(rows, length, inner))
         x = x + self.down(functional.gelu(self.up(self.mlp_norm(x))))
+        for layer in self.more:
+            x = layer(x, torch.ones(length, length, dtype=torch.bool, device=x.device).tril())
         return self.logits(self.norm(x))
 
 
@@ -132,6 +139,21 @@ class WordHead(nn.Module):
         return self.norm(functional.gelu(self.map(hidden))) @ words.T + self.bias
 
 
+class FreeWordHead(nn.Module):
+    """Logits of words by a matrix of their own, as Qwen2.5-7B has it."""
+
+    def __init__(self, width: int, words: int) -> None:
+        super().__init__()
+        self.logits = nn.Linear(width, words, bias=False)
+
+    def forward(
+        self, hidden: Float[Tensor, "rows width"], words: Float[Tensor, "words width"]
+    ) -> Float[Tensor, "rows words"]:
+        """Logits of every word; `words` is what the tied head would take."""
+        assert words.shape == self.logits.weight.shape
+        return self.logits(hidden)
+
+
 class FlowModel(nn.Module):
     """The shared network with inputs and heads for codes.
 
@@ -140,15 +162,19 @@ class FlowModel(nn.Module):
         codebooks: The code vectors of each kind of media, [books, codes, dim].
         slots: The most positions of each kind of media.
         inner: Inner width of the code heads.
+        layers: Their layers.
+        heads: Attention heads of their layers.
     """
 
     def __init__(
         self,
-        network: OmniNetwork,
+        network: OmniNetwork | LargeNetwork,
         codebooks: Mapping[Modality, Tensor],
         *,
         slots: Mapping[Modality, int],
         inner: int = 128,
+        layers: int = 1,
+        heads: int = 4,
     ) -> None:
         super().__init__()
         width = network.config.backbone.width
@@ -158,11 +184,12 @@ class FlowModel(nn.Module):
         )
         self.heads = nn.ModuleDict(
             {
-                m: SubCodeHead(width, *books.shape[:2], inner=inner, heads=4)
+                m: SubCodeHead(width, *books.shape[:2], inner=inner, heads=heads, layers=layers)
                 for m, books in codebooks.items()
             }
         )
-        self.words = WordHead(width, network.config.vocabulary)
+        is_free = isinstance(network, LargeNetwork) and network.config.rotary
+        self.words = (FreeWordHead if is_free else WordHead)(width, network.config.vocabulary)
         kinds = len(Modality)
         self.markers = nn.Parameter(torch.randn(kinds, 2, width) * 0.02)
         self.role = nn.Parameter(torch.zeros(2, width))  # condition, target

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from .errors import CheckpointError
 from .flow_generate import Paths
@@ -25,6 +24,7 @@ from .flow_path import MetricPath
 from .network import OmniNetwork
 from .packing import packed, unpacked
 from .patches import POSITIONS
+from .stored import write_stored
 from .token_checkpoint import Tokenizers, read_tensors, towers_digest
 from .types import Modality
 
@@ -87,10 +87,7 @@ def save_flow(flow: Flow, path: Path) -> None:
         "towers": towers_digest(flow.model.network),
         "training": json.dumps(flow.training, sort_keys=True),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".partial")
-    save_file(tensors, unfinished, metadata)
-    unfinished.replace(path)
+    write_stored(tensors, metadata, path)
 
 
 def _is_map(name: str) -> bool:
@@ -128,10 +125,10 @@ def load_flow(path: Path, network: OmniNetwork, tokenizers: Tokenizers) -> Flow:
             )
     try:
         missing, unexpected = flow.model.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:
+    except RuntimeError as error:  # a tensor of another size
         raise CheckpointError(
-            f"{path} doesn't fit the model it describes: {str(error)[:300]}",
-            hint="it was written by another version of omnidex, or altered",
+            f"{path} is of another size than this encoder: {str(error)[:300]}",
+            hint="use the flow that was trained from this encoder",
         ) from error
     lost = [n for n in missing if is_own(n)]
     if lost or unexpected:

@@ -23,6 +23,8 @@ from .flow_score import cross_entropy
 from .types import Modality
 
 Paths = Mapping[Modality, Sequence[MetricPath]]
+_KEY_BITS = 32  # of a row's key; what is above numbers the piece
+_HOLD = 4  # what random numbers are for; the sampler has 1 to 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class GenerateRule:
         block: Slots that a text's length is a multiple of.
         most_blocks: The longest text.
         sure: How probable an end within the slots must be.
+        hold: Where a frame of a video starts from: the frame before, noised back to this time. 0
+            starts from noise, so frames don't hang together; near 1 nothing moves.
     """
 
     steps: int = 16
@@ -50,6 +54,7 @@ class GenerateRule:
     block: int = 16
     most_blocks: int = 4
     sure: float = 0.6
+    hold: float = 0.5
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.block < 1 or self.most_blocks < 1:
@@ -59,6 +64,21 @@ class GenerateRule:
             )
         if not 0 <= self.sure <= 1:
             raise ValueError(f"sure must be in [0, 1], got {self.sure}")
+        if not 0 <= self.hold < 1:
+            raise ValueError(f"hold must be in [0, 1), got {self.hold}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """Which piece of an item is drawn.
+
+    Attributes:
+        frame: Its number; each has noise of its own.
+        before: Tokens of the piece before, to start from (`GenerateRule.hold`).
+    """
+
+    frame: int = 0
+    before: Int[Tensor, "batch slots books"] | None = None
 
 
 def flow_loss(
@@ -124,6 +144,7 @@ def generate(
     slots: int,
     rule: GenerateRule | None = None,
     keys: Int[Tensor, " batch"] | None = None,
+    piece: Piece | None = None,
 ) -> Int[Tensor, "batch slots books"]:
     """Draw the tokens of one part given those before it.
 
@@ -135,19 +156,27 @@ def generate(
         slots: How many; for texts see `text_slots`.
         rule: How to draw.
         keys: Of the rows; a row's noise depends on the seed and its key alone.
+        piece: Which piece, of videos and sounds.
 
     Raises:
         ValueError: There is no condition.
     """
     if not condition:
         raise ValueError("generation needs at least one part to start from")
-    rule = rule or GenerateRule()
+    rule, piece = rule or GenerateRule(), piece or Piece()
     batch, noise = len(condition[0].tokens), KeyedNoise(rule.seed)
-    start = pure_noise(paths[modality], (batch, slots), noise, keys=keys)
+    keys = (torch.arange(batch) if keys is None else keys) + (piece.frame << _KEY_BITS)
+    times = schedule(rule.steps, shift=rule.shift)
+    if piece.before is None or rule.hold == 0:
+        start = pure_noise(paths[modality], (batch, slots), noise, keys=keys)
+    else:
+        start = _blurred_by_key(paths[modality], piece.before, rule.hold, (noise, keys))
+        times = torch.cat([times.new_tensor([rule.hold]), times[times > rule.hold]])
     real = torch.ones(batch, slots, dtype=torch.bool, device=start.device)
 
     def predict(tokens: Tensor, _t: float, uniform: Tensor) -> Tensor:
-        parts = [*condition, Part(modality, tokens, real, target=True)]
+        target = Part(modality, tokens, real, target=True, frame=piece.frame)
+        parts = [*condition, target]
         hidden = [model.hidden(parts).flatten(0, 1)]
         if rule.guidance != 1:
             nothing = torch.ones(batch, dtype=torch.bool, device=tokens.device)
@@ -167,11 +196,27 @@ def generate(
         paths[modality],
         predict,
         start,
-        schedule(rule.steps, shift=rule.shift),
+        times,
         noise,
         keys=keys,
         rule=rule.step_rule,
     )
+
+
+def _blurred_by_key(
+    paths: Sequence[MetricPath], clean: Tensor, time: float, noise: tuple[KeyedNoise, Tensor]
+) -> Tensor:
+    """Tokens noised back to one time, with the noise of their rows' keys."""
+    numbers = noise[0].uniform(noise[1], (_HOLD,), tuple(clean.shape[1:]))
+    books = [
+        path.sample(
+            clean[..., m],
+            torch.full(clean.shape[:2], time, dtype=path.dtype, device=clean.device),
+            numbers[..., m],
+        )
+        for m, path in enumerate(paths)
+    ]
+    return torch.stack(books, dim=-1)
 
 
 def _supported(logits: Tensor, path: MetricPath) -> Tensor:

@@ -10,6 +10,7 @@ how noisy a sequence is can be seen.
 # What torch returns is typed only in part; it is checked where it is named or passed on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .audio import AudioLayer
+from .large import LargeNetwork
 from .network import OmniNetwork
 from .types import Modality
 
@@ -33,6 +36,10 @@ class Part:
         target: Whether it is to be generated; the rest is the condition.
         vectors: Search vectors of the items, less the mean of their modality, at unit length; they
             enter in front as one more token. A part may hold nothing else: no slots.
+        frame: Which frame of a video or block of a sound it is, from 0.
+        turn: Which message of a conversation it is in, counted back from the newest, 0.
+        pooled: Whether four neighbouring positions of a picture are averaged to one, as frames of
+            a video are when they are only looked at.
     """
 
     modality: Modality
@@ -40,6 +47,23 @@ class Part:
     real: Bool[Tensor, "batch slots"]
     target: bool = False
     vectors: Float[Tensor, "batch width"] | None = None
+    frame: int = 0
+    turn: int = 0
+    pooled: bool = False
+
+
+def place(frame: int, turn: int, width: int) -> Float[Tensor, " width"]:
+    """What is added to all positions of a part so that order can be seen; frame 0, turn 0: nothing.
+
+    Sinusoids (Vaswani et al., 1706.03762, section 3.5) less their values at 0: the first half of
+    the numbers tells frames apart, the second turns. They are as large as fresh position
+    embeddings, hold no parameters, and leave a single picture, sound or question as it was.
+    """
+    halves: list[Tensor] = []
+    for number, size in ((frame, width // 2), (turn, width - width // 2)):
+        angles = number / 10_000 ** torch.linspace(0, 1, -(-size // 2))
+        halves.append(torch.stack([angles.sin(), angles.cos() - 1], dim=1).flatten()[:size])
+    return 0.02 * torch.cat(halves)
 
 
 class CodeInput(nn.Module):
@@ -66,7 +90,9 @@ class SubCodeHead(nn.Module):
     One causal attention step over the position's feature and the codes before, as UniTok's head.
     """
 
-    def __init__(self, width: int, books: int, codes: int, *, inner: int, heads: int) -> None:
+    def __init__(
+        self, width: int, books: int, codes: int, *, inner: int, heads: int, layers: int = 1
+    ) -> None:
         super().__init__()
         self.books, self.codes, self.heads = books, codes, heads
         self.enter = nn.Linear(width, inner)
@@ -78,6 +104,7 @@ class SubCodeHead(nn.Module):
         self.mlp_norm = nn.LayerNorm(inner)
         self.up = nn.Linear(inner, 4 * inner)
         self.down = nn.Linear(4 * inner, inner)
+        self.more = nn.ModuleList(AudioLayer(inner, heads) for _ in range(layers - 1))
         self.norm = nn.LayerNorm(inner)
         self.logits = nn.Linear(inner, codes)
 
@@ -95,6 +122,8 @@ class SubCodeHead(nn.Module):
         mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(mixed.transpose(1, 2).reshape(rows, length, inner))
         x = x + self.down(functional.gelu(self.up(self.mlp_norm(x))))
+        for layer in self.more:
+            x = layer(x, torch.ones(length, length, dtype=torch.bool, device=x.device).tril())
         return self.logits(self.norm(x))
 
 
@@ -114,6 +143,21 @@ class WordHead(nn.Module):
         return self.norm(functional.gelu(self.map(hidden))) @ words.T + self.bias
 
 
+class FreeWordHead(nn.Module):
+    """Logits of words by a matrix of their own, as Qwen2.5-7B has it."""
+
+    def __init__(self, width: int, words: int) -> None:
+        super().__init__()
+        self.logits = nn.Linear(width, words, bias=False)
+
+    def forward(
+        self, hidden: Float[Tensor, "rows width"], words: Float[Tensor, "words width"]
+    ) -> Float[Tensor, "rows words"]:
+        """Logits of every word; `words` is what the tied head would take."""
+        assert words.shape == self.logits.weight.shape
+        return self.logits(hidden)
+
+
 class FlowModel(nn.Module):
     """The shared network with inputs and heads for codes.
 
@@ -122,15 +166,19 @@ class FlowModel(nn.Module):
         codebooks: The code vectors of each kind of media, [books, codes, dim].
         slots: The most positions of each kind of media.
         inner: Inner width of the code heads.
+        layers: Their layers.
+        heads: Attention heads of their layers.
     """
 
     def __init__(
         self,
-        network: OmniNetwork,
+        network: OmniNetwork | LargeNetwork,
         codebooks: Mapping[Modality, Tensor],
         *,
         slots: Mapping[Modality, int],
         inner: int = 128,
+        layers: int = 1,
+        heads: int = 4,
     ) -> None:
         super().__init__()
         width = network.config.backbone.width
@@ -140,11 +188,12 @@ class FlowModel(nn.Module):
         )
         self.heads = nn.ModuleDict(
             {
-                m: SubCodeHead(width, *books.shape[:2], inner=inner, heads=4)
+                m: SubCodeHead(width, *books.shape[:2], inner=inner, heads=heads, layers=layers)
                 for m, books in codebooks.items()
             }
         )
-        self.words = WordHead(width, network.config.vocabulary)
+        is_free = isinstance(network, LargeNetwork) and network.config.rotary
+        self.words = (FreeWordHead if is_free else WordHead)(width, network.config.vocabulary)
         # One map for all modalities: less their means, their vectors share a space.
         self.whole = nn.Linear(width, width)
         kinds = len(Modality)
@@ -190,6 +239,11 @@ class FlowModel(nn.Module):
             x = self.network.text(part.tokens[..., 0])
         else:
             x = self.inputs[part.modality](part.tokens)
+        if part.pooled:
+            side = math.isqrt(x.shape[1])
+            x = functional.avg_pool2d(x.transpose(1, 2).unflatten(2, (side, side)), 2)
+            x = x.flatten(2).transpose(1, 2)
+            real = real[:, : x.shape[1]]
         if part.vectors is not None:
             scale = part.vectors.shape[1] ** 0.5  # entries of about 1
             x = torch.cat([self.whole(part.vectors * scale)[:, None], x], dim=1)
@@ -201,6 +255,8 @@ class FlowModel(nn.Module):
         if dropped is not None and not part.target:
             x = torch.where(dropped[:, None, None], self.null, x)
         x = torch.cat([first, x, last], dim=1) + self.role[int(part.target)]
+        if part.frame or part.turn:
+            x = x + place(part.frame, part.turn, x.shape[2]).to(x)
         always = real.new_ones(batch, 1)
         return x, torch.cat([always, real, always], dim=1)
 

@@ -23,6 +23,7 @@ from .flow_model import Part
 from .flow_score import ScoreRule, log_likelihood
 from .generator import OmniGenerator
 from .model import centred
+from .patches import POSITIONS
 from .types import MediaItem, Modality
 
 _BLOCK = 16
@@ -74,10 +75,11 @@ class _Asked:
 def _tokens(generator: OmniGenerator, query: MediaItem) -> tuple[Tensor, Tensor]:
     if query.modality is Modality.VIDEO:
         raise QueryError("a video can't be judged by the flow", hint="search by one of its frames")
-    part = generator.part(query)
+    codes = generator.read(query).codes[:POSITIONS]
+    clean = torch.from_numpy(codes)[None]
     if query.modality is not Modality.TEXT:
-        return part.tokens, part.real
-    ids = part.tokens[0, :, 0].tolist()
+        return clean, torch.ones(clean.shape[:2], dtype=torch.bool)
+    ids = codes[:, 0].tolist()
     padded, _ = block_padded([ids], end=END_ID, pad=PAD_ID, block=_BLOCK)
     return padded[..., None], torch.arange(padded.shape[1])[None] <= len(ids)
 

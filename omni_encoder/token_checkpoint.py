@@ -14,14 +14,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import CheckpointError
 from .network import OmniNetwork
 from .packing import packed, unpacked
+from .stored import read_stored, write_stored
 from .tokenizer import MediaTokenizer, TokenizerConfig
 from .types import Modality
 
@@ -74,10 +72,7 @@ def save_tokenizers(tokenizers: Tokenizers, path: Path) -> None:
         "towers": tokenizers.towers,
         "training": json.dumps(tokenizers.training, sort_keys=True),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".partial")
-    save_file(tensors, unfinished, metadata)
-    unfinished.replace(path)
+    write_stored(tensors, metadata, path)
 
 
 def _is_map(name: str) -> bool:
@@ -112,7 +107,7 @@ def load_tokenizers(path: Path, network: OmniNetwork) -> Tokenizers:
             f"{path} doesn't fit the tokenizers it describes: {str(error)[:300]}",
             hint="it was written by another version of omnidex, or altered",
         ) from error
-    return Tokenizers(made, metadata["towers"], json.loads(metadata.get("training", "{}")))
+    return Tokenizers(made, metadata["towers"], json.loads(metadata["training"]))
 
 
 def read_tensors(path: Path, wanted: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -122,29 +117,10 @@ def read_tensors(path: Path, wanted: str) -> tuple[dict[str, Tensor], dict[str, 
         CheckpointError: The file is missing, damaged, of another format, or holds values that are
             not finite.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"there is no file {path}",
-            hint="none are shipped yet: train them (docs/training.md) and name the file: --tokens",
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is not a readable safetensors file: {error}",
-            hint="fetch it again, or train one: omnidex train",
-        ) from error
-    if metadata.get("format") != wanted:
-        raise CheckpointError(
-            f"{path} is not a file of format {wanted}",
-            hint=f"its format is {metadata.get('format', 'not stated')}",
-        )
-    bad = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-    if bad:
-        raise CheckpointError(
-            f"{path} holds values that are not finite, first in {bad[0]}",
-            hint="the training that wrote it diverged; use an earlier file",
-        )
-    return {name: tensor.float() for name, tensor in tensors.items()}, metadata
+    stored = read_stored(
+        path,
+        wanted,
+        needs=("towers", "training"),
+        absent="none are shipped yet: train them (docs/training.md) and name the file: --tokens",
+    )
+    return {name: tensor.float() for name, tensor in stored.tensors.items()}, stored.metadata

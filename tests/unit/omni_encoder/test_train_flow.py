@@ -129,9 +129,8 @@ def test_what_cannot_be_drawn_is_refused(folder: Path) -> None:
     generator = _generator(folder)
     text = MediaItem(Modality.TEXT, "1")
 
-    for modality in (Modality.VIDEO, Modality.AUDIO):
-        with pytest.raises(EncoderError, match=str(modality)):
-            generator.generate([text], modality)
+    with pytest.raises(EncoderError, match="audio"):
+        generator.generate([text], Modality.AUDIO)
     with pytest.raises(QueryError, match="nothing"):
         generator.generate([], Modality.IMAGE)
     with pytest.raises(QueryError, match="tokens"):

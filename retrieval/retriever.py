@@ -18,7 +18,7 @@ from omni_encoder import (
     load_encoder,
 )
 
-from .calibrate import Calibrator
+from .calibrate import Calibrator, leading
 from .compose import Arithmetic, Composer, EncodedPart, Joint
 from .embed import embed_file, embed_texts
 from .judgement import Judgement
@@ -136,7 +136,7 @@ class Retriever:
         }
         vector = self._composer(query).compose(terms)
         best = self._nearest(query, vector, excluded=excluded)[: query.k]
-        judged = self._judged(terms, vector, best)
+        judged = self._judged(terms, best)
         # A stable sort: within both parts the order is that of the scores.
         order = sorted(range(len(best)), key=lambda i: (judged[i] or _UNJUDGED).weak)
         return [Hit(rank, *best[i], judged[i]) for rank, i in enumerate(order, start=1)]
@@ -144,14 +144,13 @@ class Retriever:
     def _judged(
         self,
         terms: Sequence[EncodedPart],
-        vector: Float32[np.ndarray, " dim"],
         best: Sequence[tuple[float, Record]],
     ) -> Sequence[Judgement | None]:
         """What each score means, as far as the encoder has a reference."""
         if self._calibrator is None or not best:
             return [None] * len(best)
         found = [(score, record.modality) for score, record in best]
-        return self._calibrator.judge(terms, vector, found, items=self._collection.counts())
+        return self._calibrator.judge(leading(terms), found, items=self._collection.counts())
 
     def _nearest(
         self, query: Query, vector: Float32[np.ndarray, " dim"], *, excluded: set[str]

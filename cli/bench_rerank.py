@@ -79,8 +79,9 @@ def rerank(
     if not manifest.is_file():
         raise UsageProblem(f"there is no manifest {manifest}", hint="give a JSONL file")
 
-    from omni_encoder import load_encoder
     from omnidex_benchmarks.rerank import RerankOptions, run
+
+    from omni_encoder import load_encoder
     from retrieval.rerank import load_flow
 
     def judge(seed: int) -> "Judge":
@@ -91,7 +92,7 @@ def rerank(
             top=top,
             queries=queries,
             seeds=seeds,
-            progress=lambda what, done, total: advance(what, done, total),
+            progress=advance,
         )
         result = run(
             manifest,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from . import bench, bench_asking, bench_upkeep, render
+from . import bench, bench_asking, bench_rerank, bench_upkeep, render
 from .errors import NOTHING_FOUND, UsageProblem
 from .index import encoder_name
 from .options import JsonOption, ThreadsOption
@@ -39,6 +39,7 @@ app.command("composed")(bench_asking.composed)
 app.command("weak")(bench_asking.weak)
 app.command("mixed")(bench_asking.mixed)
 app.command("reference")(bench_asking.reference)
+app.command("rerank")(bench_rerank.rerank)
 
 _FIGURES = (
     ("success@1", "S@1"),

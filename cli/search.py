@@ -13,6 +13,7 @@ from . import parts, render
 from .errors import NOTHING_FOUND, UsageProblem
 from .narrowing import file_filter, search_mode
 from .options import CollectionOption, JsonOption, collection_directory, item_id
+from .reranking import rerank_rule, reranked
 
 if TYPE_CHECKING:
     from indexer import Collection, Record
@@ -167,6 +168,15 @@ def search(
             "among its kind) or rank.",
         ),
     ] = "cosine",
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            "--rerank",
+            metavar="flow[:K]",
+            help="Read the query again beside each of the first K hits (20) and order them anew.",
+            show_default=False,
+        ),
+    ] = None,
     paths_only: Annotated[
         bool, typer.Option("--paths", "-l", help="Print only the paths, one a line.")
     ] = False,
@@ -205,6 +215,7 @@ def search(
     directory = collection_directory(collection)
     files_filter = file_filter(within or [], kind or [], after=after, before=before)
     mode = search_mode(merge, device, exact=exact)
+    rule = rerank_rule(rerank)
 
     from omni_encoder import Modality
     from retrieval import Query, Retriever
@@ -220,7 +231,11 @@ def search(
         compose=parts.composer(compose),
     )
     with Retriever.open(directory) as retriever:
-        hits = retriever.search(_with_ids(query, retriever.collection))
+        query = _with_ids(query, retriever.collection)
+        wanted = query if rule is None else replace(query, k=max(query.k, rule.top))
+        hits = retriever.search(wanted)
+        if rule is not None:
+            hits = reranked(hits, query, retriever.collection, rule)
     if as_json:
         render.write_json(
             {

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from .backbone import Backbone
 from .errors import CheckpointError
 from .flow_generate import Paths
 from .flow_low_rank import correct, fold, is_own
@@ -66,7 +67,7 @@ def new_flow(
     model = FlowModel(
         copy.deepcopy(network), books, slots=dict.fromkeys(books, POSITIONS), inner=inner
     )
-    correct(model.network.backbone, rank)
+    correct(_backbone(model), rank)
     words = network.text.words.weight.detach().clone()
     words[[END_ID, PAD_ID]] = 0  # isolated: equally far from every word
     support = torch.ones(len(words), dtype=torch.bool)
@@ -84,10 +85,19 @@ def save_flow(flow: Flow, path: Path) -> None:
     tensors = packed(own, narrow=_is_map)
     metadata = {
         "format": FORMAT,
-        "towers": towers_digest(flow.model.network),
+        "towers": towers_digest(_network(flow.model)),
         "training": json.dumps(flow.training, sort_keys=True),
     }
     write_stored(tensors, metadata, path)
+
+
+def _network(model: FlowModel) -> OmniNetwork:
+    assert isinstance(model.network, OmniNetwork)  # larger sizes are not stored like this
+    return model.network
+
+
+def _backbone(model: FlowModel) -> Backbone:
+    return _network(model).backbone
 
 
 def _is_map(name: str) -> bool:
@@ -136,5 +146,5 @@ def load_flow(path: Path, network: OmniNetwork, tokenizers: Tokenizers) -> Flow:
             f"{path} doesn't fit the model it describes: {[*lost, *unexpected][0]}",
             hint="it was written by another version of omnidex, or altered",
         )
-    fold(flow.model.network.backbone)
+    fold(_backbone(flow.model))
     return Flow(flow.model.eval(), flow.paths, training)

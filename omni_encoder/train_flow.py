@@ -9,8 +9,6 @@ validated on.
 # What numpy and torch return is typed only in part; it is checked where it is named or passed on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import csv
-import json
 import math
 import tomllib
 from collections.abc import Callable
@@ -32,6 +30,7 @@ from .registry import shipped_checkpoint, shipped_tokens
 from .token_checkpoint import Tokenizers, load_tokenizers
 from .train_config import TrainConfig, TrainingError, read_config
 from .train_data import TrainItem, read_items
+from .train_records import append_log, append_validation, save_progress
 from .train_token_data import ImageSource, SoundSource, token_features
 from .types import Modality
 
@@ -246,9 +245,7 @@ class FlowTrainer:
             if self.step % self.settings.validate_every == 0:
                 values = self.validate()
                 self.progress("flow check", self.step, self.settings.steps, values)
-                with (self.config.run / "validation.jsonl").open("a", encoding="utf-8") as file:
-                    line = {"stage": "flow", "step": self.step, **values}
-                    file.write(json.dumps(line) + "\n")
+                append_validation(self.config.run, {"stage": "flow", "step": self.step, **values})
         plain = {n: v for n, v in asdict(self.settings).items() if n not in ("encoder", "tokens")}
         self.flow.training.update(config=plain, seed=self.config.seed, checks=self.validate())
         save_flow(self.flow, self.config.run / "flow.safetensors")
@@ -385,25 +382,15 @@ class FlowTrainer:
         return {n: p for n, p in self.flow.model.named_parameters() if p.requires_grad}
 
     def _save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".partial")
-        torch.save(
+        save_progress(
             {
                 "step": self.step,
                 "trained": {n: p.detach() for n, p in self._trained().items()},
                 "optimizer": self.optimizer.state_dict(),
             },
-            unfinished,
+            path,
         )
-        unfinished.replace(path)
-        log = path.with_name("flow.csv")
-        fresh = not log.exists()
-        with log.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.log[0]))
-            if fresh:
-                writer.writeheader()
-            writer.writerows(self.log)
-        self.log.clear()
+        append_log(self.log, path.with_name("flow.csv"))
 
     def _restore(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)

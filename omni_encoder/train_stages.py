@@ -7,6 +7,7 @@ from .train import Progress
 from .train import train as train_encoder
 from .train_flow import train_flow
 from .train_joint import train_joint
+from .train_open_clip import train_open_clip
 from .train_tokens import train_tokens
 
 
@@ -14,7 +15,7 @@ def train(config: Path, *, resume: bool = True, progress: Progress | None = None
     """Train what a TOML file describes.
 
     With a section `[flow]` the generating half, else with `[tokens]` the tokenizers, else with
-    `[joint]` pseudo-words, else an encoder.
+    `[joint]` pseudo-words, else with `[open_clip]` a dual encoder of open_clip's, else an encoder.
 
     Raises:
         TrainingError: The config or its data can't be used.
@@ -30,4 +31,6 @@ def train(config: Path, *, resume: bool = True, progress: Progress | None = None
         return train_tokens(config, resume=resume, progress=progress)
     if "joint" in sections:
         return train_joint(config, progress=progress)
+    if "open_clip" in sections:
+        return train_open_clip(config, resume=resume, progress=progress)
     return train_encoder(config, resume=resume, progress=progress)

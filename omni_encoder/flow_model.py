@@ -217,7 +217,7 @@ class FlowModel(nn.Module):
         real: list[Tensor] = []
         start = 0
         for i, part in enumerate(parts):
-            tokens, there = self._embed(part, dropped)
+            tokens, there = self.embed(part, dropped)
             if i == targets[0]:
                 start = sum(x.shape[1] for x in embedded) + 1
             embedded.append(tokens)
@@ -225,7 +225,10 @@ class FlowModel(nn.Module):
         out = self.network.backbone(torch.cat(embedded, dim=1), torch.cat(real, dim=1))
         return out[:, start : start + parts[targets[0]].tokens.shape[1]]
 
-    def _embed(self, part: Part, dropped: Tensor | None) -> tuple[Tensor, Tensor]:
+    def embed(
+        self, part: Part, dropped: Bool[Tensor, " batch"] | None = None
+    ) -> tuple[Float[Tensor, "batch slots_and_2 width"], Bool[Tensor, "batch slots_and_2"]]:
+        """A part as tokens of the backbone between its two markers, and which of them are real."""
         if part.modality is Modality.TEXT:
             x = self.network.text(part.tokens[..., 0])
         else:

@@ -66,7 +66,14 @@ def new_flow(network: OmniNetwork, tokenizers: Tokenizers, *, inner: int = 128) 
 
 
 def save_flow(flow: Flow, path: Path) -> None:
-    """Write a generating model, whole or not at all."""
+    """Write a generating model, whole or not at all.
+
+    Raises:
+        ValueError: Its network is no `OmniNetwork`.
+    """
+    network = flow.model.network
+    if not isinstance(network, OmniNetwork):
+        raise ValueError(f"a flow is kept for an OmniNetwork, got {type(network).__name__}")
     tensors = {
         name: tensor.half().contiguous()
         for name, tensor in flow.model.state_dict().items()
@@ -74,7 +81,7 @@ def save_flow(flow: Flow, path: Path) -> None:
     }
     metadata = {
         "format": FORMAT,
-        "towers": towers_digest(flow.model.network),
+        "towers": towers_digest(network),
         "training": json.dumps(flow.training, sort_keys=True),
     }
     write_stored(tensors, metadata, path)

@@ -10,7 +10,7 @@ little about a model trained in order.
 # What torch returns is typed only in part; it is checked where it is named or passed on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ class Work:
 
 
 @contextmanager
-def counted(model: FlowModel) -> Iterator[Work]:
+def counted(model: FlowModel) -> Generator[Work]:
     """Count what a model's backbone does inside the block."""
     work = Work()
 

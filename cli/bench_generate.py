@@ -103,7 +103,7 @@ def _print(result: dict[str, object]) -> None:
         render.Column("sampler"),
         *(
             render.Column(name, align="right")
-            for name in ("calls", "positions", "seconds", "x in order")
+            for name in ("calls", "positions", "seconds", "x in order", "in CPU time")
         ),
     )
     samplers = cast("dict[str, dict[str, object]]", result["samplers"])

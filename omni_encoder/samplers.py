@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 from jaxtyping import Float32
@@ -36,12 +36,15 @@ class Drawn:
         calls: Calls of the backbone.
         positions: Positions that it computed, in all calls.
         seconds: Wall time, from the prompt's codes to the answer's.
+        cpu_seconds: Processor time of all threads meanwhile, which other work on the machine
+            lengthens less.
     """
 
     answer: Coded
     calls: int
     positions: int
     seconds: float
+    cpu_seconds: float
 
 
 def drawn_by(
@@ -59,10 +62,10 @@ def drawn_by(
         raise EncoderError("samplers are compared on images and sounds", hint="--to image")
     way = _way(sampler, generator, prompt, request)
     with counted(generator.flow.model) as work:
-        start = perf_counter()
+        start, cpu_start = perf_counter(), process_time()
         answer = way()
-        passed = perf_counter() - start
-    return Drawn(answer, work.calls, work.positions, passed)
+        passed, cpu_passed = perf_counter() - start, process_time() - cpu_start
+    return Drawn(answer, work.calls, work.positions, passed, cpu_passed)
 
 
 def _way(

@@ -70,6 +70,23 @@ def generate(
             help="How much of a video's frame the next one starts from: 0 is none of it.",
         ),
     ] = 0.5,
+    attention: Annotated[
+        str,
+        typer.Option(
+            "--attention",
+            help="full, or block-causal: the prompt can't see the answer and is computed once.",
+        ),
+    ] = "full",
+    refresh: Annotated[
+        int,
+        typer.Option(
+            "--refresh",
+            min=1,
+            metavar="N",
+            help="In full attention, compute the prompt anew every N steps; above 1 is nearly the "
+            "same and faster.",
+        ),
+    ] = 1,
     seed: SeedOption = 0,
     checkpoint: CheckpointOption = None,
     tokens: TokensOption = None,
@@ -98,6 +115,9 @@ def generate(
     if not parts and not media:
         raise UsageProblem("there is nothing to start from", hint="give words, or --with FILE")
 
+    if attention not in ("full", "block-causal"):
+        raise UsageProblem(f"there is no attention called {attention!r}", hint="full, block-causal")
+
     from omni_encoder.flow_generate import GenerateRule
     from omni_encoder.generator import OmniGenerator
     from omni_encoder.media_writing import check_writable
@@ -107,7 +127,13 @@ def generate(
     prompt = prompt_items([*(parts or []), *(f"@{path}" for path in media or [])])
     generator = OmniGenerator.load(encoder=checkpoint, tokens=tokens, flow=flow, threads=threads)
     rule = GenerateRule(
-        steps=steps, guidance=guidance, temperature=temperature, seed=seed, hold=hold
+        steps=steps,
+        guidance=guidance,
+        temperature=temperature,
+        seed=seed,
+        hold=hold,
+        attention=attention,
+        refresh=refresh if attention == "full" else 0,
     )
     items = [given.item for given in prompt]
     made = generator.generate(items, modality, count=count, rule=rule, seconds=seconds)

@@ -134,7 +134,7 @@ def test_of_a_long_prompt_the_beginning_of_a_sound_and_four_frames_count(
     assert [(part.modality, part.frame, part.pooled) for part in parts] == [
         (Modality.IMAGE, frame, True) for frame in range(FRAMES)
     ]
-    hidden = generator.flow.model._embed(parts[1], None)[0]
+    hidden = generator.flow.model.embed(parts[1])[0]
     assert hidden.shape[:2] == (2, 16 + 2)
     assert positions_of(video) == FRAMES * 18 + 1  # its search vector
 

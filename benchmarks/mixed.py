@@ -87,7 +87,9 @@ def _by_kind(
         own = np.flatnonzero(asked & ((kinds == kind) | (kind == "all")))
         if not len(own):
             continue
-        rankings = [rank_vectors(rows[own], rows, relevant[own], own=own) for rows in (raw, centred)]
+        rankings = [
+            rank_vectors(rows[own], rows, relevant[own], own=own) for rows in (raw, centred)
+        ]
         scores = [ndcg_at_k(ranking, k=_FIRST) for ranking in rankings]
         found = compare(*scores)
         figures[str(kind)] = {

@@ -118,7 +118,14 @@ def mixed(
             render.Column("query"),
             *(
                 render.Column(title, align="right")
-                for title in ("raw", "centred", "difference", "same kind, raw", "centred", "queries")
+                for title in (
+                    "raw",
+                    "centred",
+                    "difference",
+                    "same kind, raw",
+                    "centred",
+                    "queries",
+                )
             ),
         ]
         rows: list[list[str]] = []
@@ -227,6 +234,7 @@ def reference(
     _must_exist(manifest)
 
     from omnidex_benchmarks.reference import ReferenceOptions, make_reference
+
     from retrieval.reference import save_reference
 
     with render.progress() as advance:

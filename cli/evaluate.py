@@ -6,11 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-<<<<<<< HEAD
-from . import bench, bench_asking, bench_rerank, bench_upkeep, render
-=======
-from . import bench, bench_generate, bench_upkeep, render
->>>>>>> chat
+from . import bench, bench_asking, bench_generate, bench_rerank, bench_upkeep, render
 from .errors import NOTHING_FOUND, UsageProblem
 from .index import encoder_name
 from .options import JsonOption, ThreadsOption
@@ -39,15 +35,12 @@ app.command("report")(bench.report)
 app.command("tables")(bench_upkeep.tables)
 app.command("check")(bench_upkeep.check)
 app.command("mteb")(bench_upkeep.mteb)
-<<<<<<< HEAD
 app.command("composed")(bench_asking.composed)
 app.command("weak")(bench_asking.weak)
 app.command("mixed")(bench_asking.mixed)
 app.command("reference")(bench_asking.reference)
 app.command("rerank")(bench_rerank.rerank)
-=======
 app.command("generate")(bench_generate.generate)
->>>>>>> chat
 
 _FIGURES = (
     ("success@1", "S@1"),

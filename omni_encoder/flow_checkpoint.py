@@ -80,14 +80,6 @@ def new_flow(
 
 
 def save_flow(flow: Flow, path: Path) -> None:
-<<<<<<< HEAD
-    """Write a generating model, whole or not at all."""
-    own = {name: tensor for name, tensor in flow.model.state_dict().items() if is_own(name)}
-    tensors = packed(own, narrow=_is_map)
-    metadata = {
-        "format": FORMAT,
-        "towers": towers_digest(_network(flow.model)),
-=======
     """Write a generating model, whole or not at all.
 
     Raises:
@@ -96,15 +88,11 @@ def save_flow(flow: Flow, path: Path) -> None:
     network = flow.model.network
     if not isinstance(network, OmniNetwork):
         raise ValueError(f"a flow is kept for an OmniNetwork, got {type(network).__name__}")
-    tensors = {
-        name: tensor.half().contiguous()
-        for name, tensor in flow.model.state_dict().items()
-        if not name.startswith("network.") or name.startswith(_SHARED)
-    }
+    own = {name: tensor for name, tensor in flow.model.state_dict().items() if is_own(name)}
+    tensors = packed(own, narrow=_is_map)
     metadata = {
         "format": FORMAT,
         "towers": towers_digest(network),
->>>>>>> chat
         "training": json.dumps(flow.training, sort_keys=True),
     }
     write_stored(tensors, metadata, path)

@@ -231,19 +231,14 @@ class FlowModel(nn.Module):
         out = self.network.backbone(torch.cat(embedded, dim=1), torch.cat(real, dim=1))
         return out[:, start : start + parts[targets[0]].tokens.shape[1]]
 
-<<<<<<< HEAD
-    def _embed(self, part: Part, dropped: Tensor | None) -> tuple[Tensor, Tensor]:
-        real = part.real
-        if not part.tokens.shape[1]:  # a modality without codes has no input of its own
-            x = self.null.new_zeros(len(real), 0, len(self.null))
-        elif part.modality is Modality.TEXT:
-=======
     def embed(
         self, part: Part, dropped: Bool[Tensor, " batch"] | None = None
     ) -> tuple[Float[Tensor, "batch slots_and_2 width"], Bool[Tensor, "batch slots_and_2"]]:
         """A part as tokens of the backbone between its two markers, and which of them are real."""
-        if part.modality is Modality.TEXT:
->>>>>>> chat
+        real = part.real
+        if not part.tokens.shape[1]:  # a modality without codes has no input of its own
+            x = self.null.new_zeros(len(real), 0, len(self.null))
+        elif part.modality is Modality.TEXT:
             x = self.network.text(part.tokens[..., 0])
         else:
             x = self.inputs[part.modality](part.tokens)

@@ -58,9 +58,7 @@ def test_what_is_not_wanted_moves_down(indexed: Path, omnidex: Run) -> None:
         ("dogs --text cats --compose joint", "can't read several parts as one"),
     ],
 )
-def test_wrong_parts_are_one_message(
-    indexed: Path, omnidex: Run, given: str, message: str
-) -> None:
+def test_wrong_parts_are_one_message(indexed: Path, omnidex: Run, given: str, message: str) -> None:
     ended = omnidex("search", *given.split())
 
     assert ended.code == 2

@@ -32,7 +32,7 @@ def test_a_flow_asks_once_a_step_and_an_ordered_sampler_once_a_slot(
     }
 
     words = len(prompt(generator)[0].codes) + 2
-    assert (drawn[FLOW].calls, drawn[FLOW].positions) == (4, 4 * (words + 66))
+    assert (drawn[FLOW].calls, drawn[FLOW].positions) == (4, 4 * (words + 1 + 66))  # a vector beside the words
     assert (drawn[KEPT].calls, drawn[KEPT].positions) == (5, words + 4 * 66)
     assert drawn[KEPT].answer.digest() == drawn[ANEW].answer.digest()
     assert (drawn[IN_ORDER].calls, drawn[IN_ORDER].positions) == (65, words + 64 * 2)

@@ -31,8 +31,8 @@ def test_a_flow_asks_once_a_step_and_an_ordered_sampler_once_a_slot(
         for name in SAMPLERS
     }
 
-    words = len(prompt(generator)[0].codes) + 2
-    assert (drawn[FLOW].calls, drawn[FLOW].positions) == (4, 4 * (words + 1 + 66))  # a vector beside the words
+    words = len(prompt(generator)[0].codes) + 3  # two markers, and the search vector
+    assert (drawn[FLOW].calls, drawn[FLOW].positions) == (4, 4 * (words + 66))
     assert (drawn[KEPT].calls, drawn[KEPT].positions) == (5, words + 4 * 66)
     assert drawn[KEPT].answer.digest() == drawn[ANEW].answer.digest()
     assert (drawn[IN_ORDER].calls, drawn[IN_ORDER].positions) == (65, words + 64 * 2)

@@ -1,8 +1,9 @@
 """Conversations: turns of media said and media answered, kept so that they can be replayed exactly.
 
-A session is a JSON file. It holds the codes of everything that was said and answered, not media, so
-it replays without the files it was held over; a turn's answer depends on what came before, its rule
-and its number alone. History is cut from the front, by whole turns, when it grows too long.
+A session is a JSON file. It holds the codes of everything that was said and answered, and the
+search vectors of what was said, but no media: it replays without the files it was held over. A
+turn's answer depends on what came before, its rule and its number alone. History is cut from the
+front, by whole turns, when it grows too long.
 """
 
 # What JSON holds is typed only in part; it is checked where it is named or passed on.
@@ -202,6 +203,11 @@ def _check_range(turns: Sequence[Turn], generator: OmniGenerator) -> None:
                 len(coded.codes) and coded.codes.max() >= paths[0].size
             ):
                 raise ValueError(f"codes of {coded.modality} are out of range")
+            dim = generator.codec.encoder.spec.dim
+            if coded.vector is not None and (
+                coded.vector.shape != (dim,) or not np.isfinite(coded.vector).all()
+            ):
+                raise ValueError(f"a vector is not {dim} finite numbers")
 
 
 def _turn_json(turn: Turn) -> dict[str, object]:
@@ -228,6 +234,9 @@ def _coded_json(coded: Coded) -> dict[str, object]:
         "type": kind,
         "codes": b64encode(coded.codes.astype(kind).tobytes()).decode(),
         "digest": coded.digest(),
+        "vector": None
+        if coded.vector is None
+        else b64encode(coded.vector.astype("<f4").tobytes()).decode(),
     }
 
 
@@ -253,7 +262,13 @@ def _coded(row: Mapping[str, object]) -> Coded:
     if len(shape) != 2:
         raise ValueError(f"codes have the shape {shape}")
     data = np.frombuffer(b64decode(str(row["codes"]), validate=True), dtype=kind)
-    coded = Coded(Modality(str(row["modality"])), data.astype(np.int64).reshape(shape))
+    vector = None
+    if row["vector"] is not None:
+        # A copy: what is read can't be written to, and torch wants what can.
+        vector = np.frombuffer(b64decode(str(row["vector"]), validate=True), dtype="<f4").copy()
+    coded = Coded(
+        Modality(str(row["modality"])), data.astype(np.int64).reshape(shape), vector=vector
+    )
     if coded.digest() != row["digest"]:
         raise ValueError("codes don't match their digest")
     return coded

@@ -1,9 +1,10 @@
 """The generating half of the model: codes enter the shared backbone, and heads read them out again.
 
 As in NExT-OMNI (2510.13721): media enter as the vectors of their codes, not as ids; words keep
-their embeddings; one bidirectional backbone sees the whole interleaved sequence; a light head for
-each kind of media guesses the clean codes of a position one after the other, and the word head is
-tied to the embeddings. There is no time input: how noisy a sequence is can be seen.
+their embeddings; an item's search vector may go in front of either. One bidirectional backbone sees
+the whole interleaved sequence; a light head for each kind of media guesses the clean codes of a
+position one after the other, and the word head is tied to the embeddings. There is no time input:
+how noisy a sequence is can be seen.
 """
 
 # What torch returns is typed only in part; it is checked where it is named or passed on.
@@ -33,6 +34,8 @@ class Part:
         tokens: Word ids (one book) or codes.
         real: Slots that are not padding.
         target: Whether it is to be generated; the rest is the condition.
+        vectors: Search vectors of the items, less the mean of their modality, at unit length; they
+            enter in front as one more token. A part may hold nothing else: no slots.
         frame: Which frame of a video or block of a sound it is, from 0.
         turn: Which message of a conversation it is in, counted back from the newest, 0.
         pooled: Whether four neighbouring positions of a picture are averaged to one, as frames of
@@ -43,6 +46,7 @@ class Part:
     tokens: Int[Tensor, "batch slots books"]
     real: Bool[Tensor, "batch slots"]
     target: bool = False
+    vectors: Float[Tensor, "batch width"] | None = None
     frame: int = 0
     turn: int = 0
     pooled: bool = False
@@ -190,6 +194,8 @@ class FlowModel(nn.Module):
         )
         is_free = isinstance(network, LargeNetwork) and network.config.rotary
         self.words = (FreeWordHead if is_free else WordHead)(width, network.config.vocabulary)
+        # One map for all modalities: less their means, their vectors share a space.
+        self.whole = nn.Linear(width, width)
         kinds = len(Modality)
         self.markers = nn.Parameter(torch.randn(kinds, 2, width) * 0.02)
         self.role = nn.Parameter(torch.zeros(2, width))  # condition, target
@@ -227,22 +233,28 @@ class FlowModel(nn.Module):
 
     def embed(
         self, part: Part, dropped: Bool[Tensor, " batch"] | None = None
-    ) -> tuple[Float[Tensor, "batch slots_and_2 width"], Bool[Tensor, "batch slots_and_2"]]:
+    ) -> tuple[Float[Tensor, "batch tokens width"], Bool[Tensor, "batch tokens"]]:
         """A part as tokens of the backbone between its two markers, and which of them are real."""
-        if part.modality is Modality.TEXT:
+        real = part.real
+        if not part.tokens.shape[1]:  # a modality without codes has no input of its own
+            x = self.null.new_zeros(len(real), 0, len(self.null))
+        elif part.modality is Modality.TEXT:
             x = self.network.text(part.tokens[..., 0])
         else:
             x = self.inputs[part.modality](part.tokens)
-        batch = len(x)
-        first, last = (
-            self.markers[list(Modality).index(part.modality)].expand(batch, 2, -1).split(1, dim=1)
-        )
-        real = part.real
         if part.pooled:
             side = math.isqrt(x.shape[1])
             x = functional.avg_pool2d(x.transpose(1, 2).unflatten(2, (side, side)), 2)
             x = x.flatten(2).transpose(1, 2)
             real = real[:, : x.shape[1]]
+        if part.vectors is not None:
+            scale = part.vectors.shape[1] ** 0.5  # entries of about 1
+            x = torch.cat([self.whole(part.vectors * scale)[:, None], x], dim=1)
+            real = torch.cat([real.new_ones(len(real), 1), real], dim=1)
+        batch = len(x)
+        first, last = (
+            self.markers[list(Modality).index(part.modality)].expand(batch, 2, -1).split(1, dim=1)
+        )
         if dropped is not None and not part.target:
             x = torch.where(dropped[:, None, None], self.null, x)
         x = torch.cat([first, x, last], dim=1) + self.role[int(part.target)]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from blake3 import blake3
+from jaxtyping import Float32
 from torch import Tensor
 
 from .audio import BLOCK_SAMPLES
@@ -19,7 +20,8 @@ from .errors import EncoderError, QueryError
 from .flow_checkpoint import END_ID, Flow, load_flow
 from .flow_generate import GenerateRule, Piece, generate, text_slots
 from .flow_model import Part
-from .model import OmniEncoder, array_of
+from .model import OmniEncoder, array_of, centred
+from .network import SAMPLES_PER_POSITION
 from .patches import BLOCK_SECONDS, POSITIONS
 from .prompt import (
     FRAMES,
@@ -108,8 +110,9 @@ class OmniGenerator:
         The first of several is what `count=1` draws: each has noise of its own.
 
         Args:
-            prompt: At least one item, in order. Videos count with four frames, sounds with their
-                first 10.24 s.
+            prompt: At least one item, in order. Texts enter by their words, the rest by codes:
+                videos by those of four frames, sounds by those of their first 10.24 s; and all by
+                their search vectors.
             modality: Of what is drawn; a video has four frames.
             count: How many to draw.
             rule: How to draw.
@@ -144,14 +147,27 @@ class OmniGenerator:
                     f"{f'{len(ids)} or more' if len(ids) else 'none'}",
                     hint="say it in fewer words" if len(ids) else "",
                 )
-            return Coded(item.modality, ids)
+            return Coded(item.modality, ids, vector=self.vector(item))
         content = array_of(item)
         if item.modality is Modality.AUDIO:
             content = content[: MOST_BLOCKS * BLOCK_SAMPLES]
         elif item.modality is Modality.VIDEO:
             content = content[np.linspace(0, len(content) - 1, FRAMES).round().astype(int)]
         self._must_draw(item.modality, "read")
-        return Coded(item.modality, self.codec.encode(MediaItem(item.modality, content)))
+        heard = MediaItem(item.modality, content)
+        return Coded(item.modality, self.codec.encode(heard), vector=self.vector(heard))
+
+    def vector(self, item: MediaItem) -> Float32[np.ndarray, " dim"]:
+        """An item's search vector less the mean of its modality, at unit length.
+
+        Of a sound, the vector of as much as the encoder takes at once.
+        """
+        encoder = self.codec.encoder
+        if item.modality is Modality.AUDIO:
+            longest = encoder.network.config.audio.positions * SAMPLES_PER_POSITION
+            item = MediaItem(item.modality, array_of(item)[:longest])
+        encoded = torch.from_numpy(encoder.encode([item]))
+        return centred(encoded, encoder.means, item.modality)[0].numpy()
 
     def show(self, coded: Coded) -> MediaItem:
         """An item that codes stand for; an empty text becomes `(nothing)`."""

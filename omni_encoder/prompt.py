@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from blake3 import blake3
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 
 from .flow_model import Part
 from .patches import POSITIONS
@@ -33,11 +33,14 @@ class Coded:
         modality: Of the item.
         codes: Word ids (one book), or codes: 64 positions for each picture, frame or 2.56 s.
         turn: Of a conversation, counted back from the newest message, which is 0.
+        vector: Its search vector less the mean of its modality, at unit length; None for what was
+            drawn, which has none.
     """
 
     modality: Modality
     codes: Int64[np.ndarray, "positions books"]
     turn: int = 0
+    vector: Float32[np.ndarray, " dim"] | None = None
 
     def digest(self) -> str:
         """Equal for equal codes, whatever machine they were made on."""
@@ -59,11 +62,17 @@ def parts_of(coded: Coded, count: int) -> list[Part]:
     kind = Modality.IMAGE if is_video else coded.modality
     parts: list[Part] = []
     for frame, piece in enumerate(coded.pieces()):
-        if not len(piece):
+        if not len(piece) and coded.vector is None:
             continue  # an answer of no words
+        vectors = None
+        if frame == 0 and coded.vector is not None:
+            vectors = torch.from_numpy(coded.vector).expand(count, -1)
         tokens = torch.from_numpy(piece).expand(count, *piece.shape)
         real = torch.ones(tokens.shape[:2], dtype=torch.bool)
-        parts.append(Part(kind, tokens, real, frame=frame, turn=coded.turn, pooled=is_video))
+        part = Part(
+            kind, tokens, real, vectors=vectors, frame=frame, turn=coded.turn, pooled=is_video
+        )
+        parts.append(part)
     return parts
 
 
@@ -71,7 +80,7 @@ def positions_of(coded: Coded) -> int:
     """How many positions of a sequence an item takes, markers included."""
     pieces = coded.pieces()
     share = 4 if coded.modality is Modality.VIDEO else 1
-    return sum(len(piece) // share + 2 for piece in pieces)
+    return sum(len(piece) // share + 2 for piece in pieces) + (coded.vector is not None)
 
 
 def positions_of_answer(modality: Modality, *, text_slots: int) -> int:

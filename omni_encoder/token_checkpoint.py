@@ -1,8 +1,9 @@
-"""Tokenizers on disk: one safetensors file, half precision, tied to the encoder they read.
+"""Tokenizers on disk: one safetensors file, tied to the encoder they read.
 
-Tensors are named `image.NAME` and `audio.NAME`; the decoders' matrices are stored in 8 bits as
-`NAME.int8` and `NAME.scale`. The metadata holds `format`, `config` (JSON, one
-table a modality), `towers` (which encoder weights the codes depend on) and `training` (JSON).
+Tensors are named `image.NAME` and `audio.NAME`; matrices are stored in 8 bits as `NAME.int8` and
+`NAME.scale`, the rest in half precision. Codes depend on that rounding too, so they are always made
+with what was read from the file. The metadata holds `format`, `config` (JSON, one table a
+modality), `towers` (which encoder weights the codes depend on) and `training` (JSON).
 """
 
 # What safetensors returns is typed only in part; it is checked where it is named or passed on.
@@ -13,11 +14,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from .errors import CheckpointError
 from .network import OmniNetwork
+from .packing import packed, unpacked
 from .stored import read_stored, write_stored
 from .tokenizer import MediaTokenizer, TokenizerConfig
 from .types import Modality
@@ -62,7 +63,7 @@ def save_tokenizers(tokenizers: Tokenizers, path: Path) -> None:
     tensors = {
         f"{modality}.{name}": tensor.contiguous()
         for modality, tokenizer in tokenizers.by_modality.items()
-        for name, tensor in _packed(tokenizer.state_dict()).items()
+        for name, tensor in packed(tokenizer.state_dict(), narrow=_is_map).items()
     }
     config = {str(m): asdict(t.config) for m, t in tokenizers.by_modality.items()}
     metadata = {
@@ -74,33 +75,9 @@ def save_tokenizers(tokenizers: Tokenizers, path: Path) -> None:
     write_stored(tensors, metadata, path)
 
 
-def _packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state in half precision, the decoder's matrices in 8 bits with a scale for each row.
-
-    What codes depend on is never rounded to 8 bits.
-    """
-    out: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        if name.startswith("decoder.") and tensor.ndim == 2:
-            scale = (tensor.abs().amax(dim=1, keepdim=True) / 127).clamp(min=1e-8)
-            out[f"{name}.int8"] = (tensor / scale).round().to(torch.int8)
-            out[f"{name}.scale"] = scale.squeeze(1)
-        else:
-            out[name] = tensor.half() if tensor.is_floating_point() else tensor
-    return out
-
-
-def _unpacked(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `_packed`, up to rounding."""
-    return {
-        name.removesuffix(".int8"): (
-            tensor * stored[f"{name.removesuffix('.int8')}.scale"][:, None]
-            if name.endswith(".int8")
-            else tensor
-        )
-        for name, tensor in stored.items()
-        if not name.endswith(".scale")
-    }
+def _is_map(name: str) -> bool:
+    """Whether a matrix may be stored in 8 bits: codebooks and places are few and stay precise."""
+    return name.endswith(".weight")
 
 
 def load_tokenizers(path: Path, network: OmniNetwork) -> Tokenizers:
@@ -123,7 +100,7 @@ def load_tokenizers(path: Path, network: OmniNetwork) -> Tokenizers:
             tokenizer = MediaTokenizer(TokenizerConfig(**table))  # pyright: ignore[reportArgumentType] - the call checks the names
             prefix = f"{name}."
             own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-            tokenizer.load_state_dict(_unpacked(own))
+            tokenizer.load_state_dict(unpacked(own))
             made[Modality(name)] = tokenizer.eval()
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(

@@ -136,7 +136,7 @@ def test_of_a_long_prompt_the_beginning_of_a_sound_and_four_frames_count(
     ]
     hidden = generator.flow.model.embed(parts[1])[0]
     assert hidden.shape[:2] == (2, 16 + 2)
-    assert positions_of(video) == FRAMES * 18
+    assert positions_of(video) == FRAMES * 18 + 1  # its search vector
 
 
 def test_order_is_seen_where_nothing_else_tells_it(generator: OmniGenerator) -> None:

@@ -42,6 +42,7 @@ steps = 3
 batch = 2
 block = 4
 inner = 16
+rank = 2
 near = 8
 save_every = 2
 validate_every = 3
@@ -104,6 +105,8 @@ def test_an_interrupted_run_equals_a_whole_one(folder: Path) -> None:
         "text->image shuffled",
         "image->text",
         "image->text shuffled",
+        "text->text",
+        "text->text shuffled",
     }
 
 

@@ -6,7 +6,7 @@ import torch
 from omni_encoder.flow_generate import GenerateRule
 from omni_encoder.flow_order import counted, generate_in_order
 from omni_encoder.generator import OmniGenerator, Request
-from omni_encoder.prompt import Coded, parts_of
+from omni_encoder.prompt import Coded, parts_of, positions_of
 from omni_encoder.samplers import ANEW, FLOW, IN_ORDER, KEPT, SAMPLERS, drawn_by
 from omni_encoder.types import MediaItem, Modality
 from tests.tiny_generator import write_tiny_generator
@@ -31,7 +31,7 @@ def test_a_flow_asks_once_a_step_and_an_ordered_sampler_once_a_slot(
         for name in SAMPLERS
     }
 
-    words = len(prompt(generator)[0].codes) + 2
+    words = positions_of(prompt(generator)[0])
     assert (drawn[FLOW].calls, drawn[FLOW].positions) == (4, 4 * (words + 66))
     assert (drawn[KEPT].calls, drawn[KEPT].positions) == (5, words + 4 * 66)
     assert drawn[KEPT].answer.digest() == drawn[ANEW].answer.digest()

@@ -1,8 +1,9 @@
 """Conversations: turns of media said and media answered, kept so that they can be replayed exactly.
 
-A session is a JSON file. It holds the codes of everything that was said and answered, not media, so
-it replays without the files it was held over; a turn's answer depends on what came before, its rule
-and its number alone. History is cut from the front, by whole turns, when it grows too long.
+A session is a JSON file. It holds the codes of everything that was said and answered, and the
+search vectors of what was said, but no media: it replays without the files it was held over. A
+turn's answer depends on what came before, its rule and its number alone. History is cut from the
+front, by whole turns, when it grows too long.
 """
 
 # What JSON holds is typed only in part; it is checked where it is named or passed on.
@@ -202,6 +203,11 @@ def _check_range(turns: Sequence[Turn], generator: OmniGenerator) -> None:
                 len(coded.codes) and coded.codes.max() >= paths[0].size
             ):
                 raise ValueError(f"codes of {coded.modality} are out of range")
+            dim = generator.codec.encoder.spec.dim
+            if coded.vector is not None and (
+                coded.vector.shape != (dim,) or not np.isfinite(coded.vector).all()
+            ):
+                raise ValueError(f"a vector is not {dim} finite numbers")
 
 
 def _turn_json(turn: Turn) -> dict[str, object]:

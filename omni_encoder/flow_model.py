@@ -233,7 +233,7 @@ class FlowModel(nn.Module):
 
     def embed(
         self, part: Part, dropped: Bool[Tensor, " batch"] | None = None
-    ) -> tuple[Float[Tensor, "batch slots_and_2 width"], Bool[Tensor, "batch slots_and_2"]]:
+    ) -> tuple[Float[Tensor, "batch tokens width"], Bool[Tensor, "batch tokens"]]:
         """A part as tokens of the backbone between its two markers, and which of them are real."""
         real = part.real
         if not part.tokens.shape[1]:  # a modality without codes has no input of its own

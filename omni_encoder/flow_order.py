@@ -34,7 +34,7 @@ class Work:
 
     Attributes:
         calls: How often it was asked.
-        positions: Of all calls together, computed anew.
+        positions: Of all calls together; the adaptive cache computes only a share of some.
     """
 
     calls: int = 0
@@ -50,7 +50,10 @@ def counted(model: FlowModel) -> Generator[Work]:
         work.calls += 1
         work.positions += given[0].shape[1]
 
-    hook = model.network.backbone.layers[0].register_forward_pre_hook(count)
+    backbone = model.network.backbone
+    # Every call passes it, whichever of a layer's ways is taken after.
+    first = backbone.input_norm if isinstance(backbone, Backbone) else backbone.layers[0]
+    hook = first.register_forward_pre_hook(count)
     try:
         yield work
     finally:

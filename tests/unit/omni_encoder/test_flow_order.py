@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from omni_encoder.backbone import Backbone
 from omni_encoder.flow_generate import GenerateRule
 from omni_encoder.flow_order import counted, generate_in_order
 from omni_encoder.generator import OmniGenerator, Request
-from omni_encoder.prompt import Coded, parts_of
-from omni_encoder.samplers import ANEW, FLOW, IN_ORDER, KEPT, SAMPLERS, drawn_by
+from omni_encoder.prompt import Coded, parts_of, positions_of
+from omni_encoder.samplers import ADAPTIVE, ANEW, FLOW, IN_ORDER, KEPT, SAMPLERS, drawn_by
 from omni_encoder.types import MediaItem, Modality
 from tests.tiny_generator import write_tiny_generator
 
@@ -31,10 +32,11 @@ def test_a_flow_asks_once_a_step_and_an_ordered_sampler_once_a_slot(
         for name in SAMPLERS
     }
 
-    words = len(prompt(generator)[0].codes) + 3  # two markers, and the search vector
+    words = positions_of(prompt(generator)[0])
     assert (drawn[FLOW].calls, drawn[FLOW].positions) == (4, 4 * (words + 66))
     assert (drawn[KEPT].calls, drawn[KEPT].positions) == (5, words + 4 * 66)
     assert drawn[KEPT].answer.digest() == drawn[ANEW].answer.digest()
+    assert drawn[ADAPTIVE].calls == 4
     assert (drawn[IN_ORDER].calls, drawn[IN_ORDER].positions) == (65, words + 64 * 2)
     assert all(row.answer.codes.shape == (64, 4) for row in drawn.values())
     guided = Request(Modality.IMAGE, rule=GenerateRule(steps=4, guidance=2.0))
@@ -58,7 +60,9 @@ def test_a_slot_depends_on_those_before_it_alone(generator: OmniGenerator) -> No
     with counted(flow.model) as work:
         assert drawn(3, keep=False).shape == (2, 3, 2)
     assert work.calls == 6
-    assert not flow.model.network.backbone.layers[0]._forward_pre_hooks
+    backbone = flow.model.network.backbone
+    assert isinstance(backbone, Backbone)
+    assert not backbone.input_norm._forward_pre_hooks
 
 
 def test_an_unknown_sampler_is_refused(generator: OmniGenerator) -> None:

@@ -13,8 +13,10 @@ from omni_encoder.errors import CheckpointError, EncoderError, QueryError
 from omni_encoder.flow_generate import GenerateRule
 from omni_encoder.flow_model import FlowModel, Part, place
 from omni_encoder.generator import OmniGenerator, Request
+from omni_encoder.media import open_media
+from omni_encoder.media_writing import write_item
 from omni_encoder.prompt import FRAMES, MOST_POSITIONS, Coded, parts_of, positions_of
-from omni_encoder.types import MediaItem, Modality
+from omni_encoder.types import MediaItem, MediaLayout, Modality
 from tests.tiny_generator import TinyFiles, write_tiny_generator
 
 RULE = GenerateRule(steps=2, guidance=2.0, block=4, most_blocks=2)
@@ -73,6 +75,19 @@ def test_answers_become_media(
 
     assert [answer.modality for answer in made] == [towards] * 2
     assert [np.asarray(answer.content).shape for answer in made] == [shape] * 2
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".mp4", ".webm"])
+def test_a_written_video_is_read_back_as_four_frames(tmp_path: Path, suffix: str) -> None:
+    frames = np.stack([np.full((64, 64, 3), 60 * n, dtype=np.uint8) for n in range(FRAMES)])
+    path = tmp_path / f"video{suffix}"
+
+    write_item(MediaItem(Modality.VIDEO, frames), path)
+
+    (read,) = open_media(path, MediaLayout())[1]
+    assert read.modality is Modality.VIDEO
+    means = np.asarray(read.content).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(means, [0, 60, 120, 180], atol=6)
 
 
 def test_an_answer_depends_on_the_seed_and_its_key_alone(generator: OmniGenerator) -> None:

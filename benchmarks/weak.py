@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float32, Int64
 
 from omni_encoder import Encoder, Modality
 from retrieval.calibrate import Calibrator
+from retrieval.compose import EncodedPart
 from retrieval.evaluate import DIRECTIONS, Direction, bootstrap_interval, carries, distinct, shares
 from retrieval.reference import Reference
 
@@ -194,7 +195,8 @@ def _ask(
         found: Sequence[tuple[float, Modality]] = [
             (float(scores[number, place]), candidates.modality) for place in places
         ]
-        judged = calibrator.judge(asked.modality, found, items=items)
+        strange = calibrator.strange([EncodedPart(asked.modality, asked.vectors[number])])
+        judged = calibrator.judge(asked.modality, found, items=items, strange=strange)
         weak = [float(judgement is not None and judgement.weak) for judgement in judged]
         if relevant is None:
             tally.nonsense += weak

@@ -150,7 +150,12 @@ class Retriever:
         if self._calibrator is None or not best:
             return [None] * len(best)
         found = [(score, record.modality) for score, record in best]
-        return self._calibrator.judge(leading(terms), found, items=self._collection.counts())
+        return self._calibrator.judge(
+            leading(terms),
+            found,
+            items=self._collection.counts(),
+            strange=self._calibrator.strange(terms),
+        )
 
     def _nearest(
         self, query: Query, vector: Float32[np.ndarray, " dim"], *, excluded: set[str]

@@ -103,7 +103,7 @@ def test_a_reference_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 
     read = read_reference(tmp_path / "r.npz")
 
-    assert (read.fingerprint, read.limits) == ("abc", {"text->image": 0.75})
+    assert (read.fingerprint, read.limits, read.strange) == ("abc", {"text->image": 0.75}, {})
     assert read.cohorts.keys() == made.cohorts.keys()
     for modality, cohort in made.cohorts.items():
         np.testing.assert_allclose(read.cohorts[modality].vectors, cohort.vectors, atol=1e-3)
@@ -126,3 +126,25 @@ def test_a_damaged_reference_says_how_to_make_it_again(tmp_path: Path) -> None:
     with pytest.raises(OmniError) as caught:
         read_reference(tmp_path / "r.npz")
     assert "bench reference" in str(caught.value.hint)
+
+
+def test_a_query_unlike_all_references_is_strange_and_all_its_hits_weak() -> None:
+    # References lie in one half of the space, the strange query in the other.
+    cohorts = {Modality.TEXT: Cohort(np.abs(rows(200, 7)), np.arange(200))}
+    made = Reference("abc", cohorts, strange={Modality.TEXT: 0.5})
+    calibrator = Calibrator(made, plain)
+    odd = EncodedPart(Modality.TEXT, -np.abs(rows(1, 8)[0]))
+    usual = EncodedPart(Modality.TEXT, np.abs(rows(1, 9)[0]))
+    unwanted = EncodedPart(Modality.TEXT, usual.vector, -1.0)
+    image = EncodedPart(Modality.IMAGE, rows(1, 3)[0])
+
+    assert calibrator.familiarity(odd) < 0 < calibrator.familiarity(usual)
+    assert calibrator.strange([odd])
+    assert calibrator.strange([odd, unwanted])
+    assert not calibrator.strange([odd, usual])
+    assert not calibrator.strange([odd, image])  # of images the reference can't say
+    (judged,) = calibrator.judge(
+        Modality.TEXT, [(0.99, Modality.TEXT)], items={}, strange=calibrator.strange([odd])
+    )
+    assert judged is not None
+    assert judged.weak

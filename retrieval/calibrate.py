@@ -6,7 +6,8 @@ asked about collections larger than the reference. In a collection of n items n 
 ones are expected to score at least s: the best of 10,000 unrelated items scores higher than that of
 100, and this number (the E-value of sequence search) says by how much. A hit is weak when it is
 above a limit of the two modalities: meaningless queries, which are near nothing, get hits of which
-far more unrelated ones were to be expected. All hits are weak when every wanted part of the query
+far more unrelated ones were to be expected. Collections smaller than the reference are held to its
+size, for a true hit scores the same in them, and one of ten items is no rare thing. All hits are weak when every wanted part of the query
 is strange: its mean cosine to the ten nearest reference items of its own modality is below a limit
 of that modality. The limits come with the reference.
 
@@ -104,10 +105,12 @@ class Calibrator:
                 continue
             places = [i for i, (_, kind) in enumerate(found) if kind is modality]
             above = self.tail(asked, modality).above(np.array([found[i][0] for i in places]))
+            least = len(self._reference.cohorts[modality].groups)
             limit = self._reference.limits.get(direction(asked, modality), np.inf)
             for i, share in zip(places, above.tolist(), strict=True):
-                expected = share * items.get(modality, 1)
-                judged[i] = Judgement(100 * (1 - share), expected, weak=strange or expected > limit)
+                searched = items.get(modality, 1)
+                weak = strange or share * max(searched, least) > limit
+                judged[i] = Judgement(100 * (1 - share), share * searched, weak=weak)
         return judged
 
     def strange(self, parts: Sequence[EncodedPart]) -> bool:

@@ -66,13 +66,17 @@ def test_the_best_of_unrelated_items_has_percentiles_spread_evenly_whatever_the_
 
 def test_a_hit_is_weak_beyond_the_limit_of_its_direction_and_the_size_of_the_collection() -> None:
     judge = Calibrator(reference(0.5), plain).judge
-    found = [(0.6, Modality.IMAGE), (0.3, Modality.IMAGE), (0.6, Modality.AUDIO)]
+    found = [(score, Modality.IMAGE) for score in (0.6, 0.4, 0.3)] + [(0.6, Modality.AUDIO)]
 
-    few = judge(Modality.TEXT, found, items={Modality.IMAGE: 10})
-    many = judge(Modality.TEXT, found, items={Modality.IMAGE: 1000})
+    sizes = (10, 300, 30_000)
+    few, some, many = (judge(Modality.TEXT, found, items={Modality.IMAGE: n}) for n in sizes)
 
-    assert [None if judged is None else judged.weak for judged in few] == [False, False, None]
-    assert [None if judged is None else judged.weak for judged in many] == [False, True, None]
+    marks = [[None if hit is None else hit.weak for hit in hits] for hits in (few, some, many)]
+    assert marks[2] == [False, True, True, None]
+    # Fewer items than the reference has count as many as that.
+    assert marks[0] == marks[1] == [False, False, True, None]
+    assert few[2] is not None
+    assert few[2].expected < 0.5
 
 
 def test_related_pairs_have_no_say_in_what_unrelated_ones_score() -> None:

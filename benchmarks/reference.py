@@ -4,8 +4,8 @@ At most so many items of each modality are drawn by a seed, one of each group, s
 cohort is related to its neighbours; texts are one caption of each group. Items of the validation
 split are never looked at.
 
-Limits. Nonsense is made by chance (`nonsense.drawn_texts`, noise). A query part is strange when it is
-less familiar than 95% of nonsense; a modality of which more than a tenth of the reference items
+Limits. Nonsense is made by chance (`nonsense.drawn_texts`, noise). A query part is strange when it
+is less familiar than 95% of nonsense; a modality of which more than a tenth of the reference items
 were strange then, to the others, has no such rule (noise looks like textures, and sounds like
 rain). In each direction from a modality of which nonsense can be made, the limit is the largest by
 which 98% of the ten best hits of nonsense, sought in the cohort, are weak, but at least 0.5: what

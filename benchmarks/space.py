@@ -78,4 +78,3 @@ def make_space(
         {m: (len(rows), rows.sum(axis=0, dtype=np.float64)) for m, rows in vectors.items()}
     )
     return Space(kept, vectors, means)
-

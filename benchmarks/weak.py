@@ -6,9 +6,10 @@ True queries are those of `retrieval.evaluate.DIRECTIONS`; a first hit is true w
 Nonsense queries are `nonsense.typed_texts`, noise pictures and noise sounds, none of which chose a
 limit. Each asks for its ten best.
 Reading. `nonsense_weak` is the share of results of nonsense that are weak (wanted: at least .95),
-`true_kept` the share of true first hits that are not (wanted: at least .90), `wrong_weak` the share
-of wrong first hits that are weak. `all` pools the results of all directions. `by_size` asks the same
-of smaller collections, drawn at random: a limit that forgot the size would move. The last line is JSON.
+`true_kept` the share of true first hits that are not (wanted: at least .90), `wrong_weak` the
+share of wrong first hits that are weak. `all` pools the results of all directions. `by_size` asks
+the same of smaller collections, drawn at random: a limit that forgot the size would move. The last
+line is JSON.
 """
 
 from collections import defaultdict

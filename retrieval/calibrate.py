@@ -1,15 +1,16 @@
 """What a score means, beside the scores of things that have nothing to do with each other.
 
 F(s) is the share of unrelated reference pairs of a hit's two modalities that score below s; beyond
-the largest 0.1% it goes on as an exponential tail (peaks over threshold, shape 0), so that it can be
-asked about collections larger than the reference. In a collection of n items n (1 - F(s)) unrelated
-ones are expected to score at least s: the best of 10,000 unrelated items scores higher than that of
-100, and this number (the E-value of sequence search) says by how much. A hit is weak when it is
-above a limit of the two modalities: meaningless queries, which are near nothing, get hits of which
-far more unrelated ones were to be expected. Collections smaller than the reference are held to its
-size, for a true hit scores the same in them, and one of ten items is no rare thing. All hits are weak when every wanted part of the query
-is strange: its mean cosine to the ten nearest reference items of its own modality is below a limit
-of that modality. The limits come with the reference.
+the largest 0.1% it goes on as an exponential tail (peaks over threshold, shape 0), so that it can
+be asked about collections larger than the reference. In a collection of n items n (1 - F(s))
+unrelated ones are expected to score at least s: the best of 10,000 unrelated items scores higher
+than that of 100, and this number (the E-value of sequence search) says by how much.
+
+A hit is weak when it is above a limit of the two modalities: meaningless queries, which are near
+nothing, get hits of which far more unrelated ones were to be expected. Collections smaller than the
+reference are held to its size, for a true hit scores the same in them. All hits are weak when every
+wanted part of the query is strange: its mean cosine to the ten nearest reference items of its own
+modality is below a limit of that modality. The limits come with the reference.
 
 Putting each query's scores into standard deviations first (Z-norm) was tried and is worse: that
 meaningless queries are near nothing is what tells them apart (docs/adr/0050).

@@ -119,8 +119,8 @@ class Retriever:
         a hit of its own.
 
         Returns:
-            At most `query.k` hits, best first; equal scores in the order of indexing. Of these, weak
-            hits come after all others, if the encoder has a reference.
+            At most `query.k` hits, best first; equal scores in the order of indexing. Of these,
+            weak hits come after all others, if the encoder has a reference.
 
         Raises:
             QueryError: An id or the filter is wrong, or the terms cancel each other out.

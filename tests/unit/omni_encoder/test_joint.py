@@ -92,9 +92,7 @@ def test_a_sequence_beyond_the_limit_is_cut_and_still_ends_in_eos(encoder: OmniE
 
     read = encoder.encode_joint([[long, vector(0, encoder.spec.dim)]])
 
-    np.testing.assert_allclose(
-        read, encoder.encode([MediaItem(Modality.TEXT, long)]), atol=1e-5
-    )
+    np.testing.assert_allclose(read, encoder.encode([MediaItem(Modality.TEXT, long)]), atol=1e-5)
 
 
 def test_pseudo_words_of_another_checkpoint_and_missing_ones_say_what_to_do(
@@ -118,7 +116,9 @@ def test_training_again_gives_the_same_words(folder: Path, encoder: OmniEncoder)
     torch.manual_seed(5)
     paths = train(folder / "joint.toml"), folder / "tiny-joint.safetensors"
 
-    again, before = (load_pseudo_words(path, fingerprint=encoder.spec.fingerprint) for path in paths)
+    again, before = (
+        load_pseudo_words(path, fingerprint=encoder.spec.fingerprint) for path in paths
+    )
 
     assert all(map(torch.equal, again.parameters(), before.parameters()))
 

@@ -30,8 +30,8 @@ from .reference import Reference, direction
 
 _TAIL = 0.001
 _NEAREST = 10  # the single nearest separates less well: one odd reference item is enough
-# Limits were chosen in cohorts of hundreds. In ten training items 90% of nonsense was weak by them, and
-# 99% with this; a larger number takes true hits away.
+# Limits were chosen in cohorts of hundreds. In ten training items 90% of nonsense was weak by them,
+# and 99% with this; a larger number takes true hits away.
 _LEAST_ITEMS = 64
 _LEAST = 1e-6  # a scale below this would be that of equal scores
 

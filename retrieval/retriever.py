@@ -119,8 +119,8 @@ class Retriever:
         a hit of its own.
 
         Returns:
-            At most `query.k` hits, best first; equal scores in the order of indexing. Of these, weak
-            hits come after all others, if the encoder has a reference.
+            At most `query.k` hits, best first; equal scores in the order of indexing. Of these,
+            weak hits come after all others, if the encoder has a reference.
 
         Raises:
             QueryError: An id or the filter is wrong, or the terms cancel each other out.
@@ -150,7 +150,12 @@ class Retriever:
         if self._calibrator is None or not best:
             return [None] * len(best)
         found = [(score, record.modality) for score, record in best]
-        return self._calibrator.judge(leading(terms), found, items=self._collection.counts())
+        return self._calibrator.judge(
+            leading(terms),
+            found,
+            items=self._collection.counts(),
+            strange=self._calibrator.strange(terms),
+        )
 
     def _nearest(
         self, query: Query, vector: Float32[np.ndarray, " dim"], *, excluded: set[str]

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from . import (
+    chat,
     dupes,
     errors,
     evaluate,
@@ -49,6 +50,7 @@ app.command("models")(info.models)
 app.command("doctor")(info.doctor)
 app.command("train")(train.train)
 app.command("generate")(generate.generate)
+app.command("chat")(chat.chat)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.add_typer(evaluate.app, name="bench")
 

@@ -6,7 +6,15 @@ from typing import Annotated, cast
 
 import typer
 
-from . import bench, bench_speed, bench_upkeep, render
+from . import (
+    bench,
+    bench_asking,
+    bench_generate,
+    bench_rerank,
+    bench_speed,
+    bench_upkeep,
+    render,
+)
 from .bench_speed import EncoderOption, figure_text, load, mapping, print_result
 from .errors import NOTHING_FOUND, UsageProblem
 from .options import JsonOption, ThreadsOption
@@ -29,6 +37,12 @@ app.command("ingest")(bench_speed.ingest)
 app.command("encode")(bench_speed.encode)
 app.command("rescan")(bench_speed.rescan)
 app.command("memory")(bench_speed.memory)
+app.command("composed")(bench_asking.composed)
+app.command("weak")(bench_asking.weak)
+app.command("mixed")(bench_asking.mixed)
+app.command("reference")(bench_asking.reference)
+app.command("rerank")(bench_rerank.rerank)
+app.command("generate")(bench_generate.generate)
 
 _FIGURES = (
     ("success@1", "S@1"),

@@ -1,4 +1,4 @@
-"""`omnidex generate`: texts, pictures and sounds from a prompt of any of them."""
+"""`omnidex generate`: texts, pictures, sounds and videos from a prompt of any of them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,24 +7,45 @@ import typer
 
 from . import render
 from .errors import UsageProblem
-from .options import JsonOption, ThreadsOption
+from .options import (
+    CheckpointOption,
+    FlowOption,
+    GuidanceOption,
+    JsonOption,
+    SecondsOption,
+    SeedOption,
+    StepsOption,
+    TemperatureOption,
+    ThreadsOption,
+    TokensOption,
+)
+from .prompts import kind_named, prompt_items
 
 if TYPE_CHECKING:
     from omni_encoder import MediaItem
 
 
 def generate(
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="[WORDS]", help="A text.", show_default=False)
+    parts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PARTS]",
+            help="Words and @FILEs, in order; words side by side are one text. @@ is an @.",
+            show_default=False,
+        ),
     ] = None,
     *,
     media: Annotated[
         list[Path] | None,
         typer.Option(
-            "--with", metavar="FILE", help="A picture, sound or text file; may be repeated."
+            "--with",
+            metavar="FILE",
+            help="A picture, sound, video or text file, after PARTS; may be repeated.",
         ),
     ] = None,
-    to: Annotated[str, typer.Option("--to", help="What to draw: text, image or audio.")] = "image",
+    to: Annotated[
+        str, typer.Option("--to", help="What to draw: text, image, audio or video.")
+    ] = "image",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -36,62 +57,66 @@ def generate(
         ),
     ] = None,
     count: Annotated[int, typer.Option("-n", min=1, help="How many to draw.")] = 1,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of the sampler.")] = 16,
-    guidance: Annotated[
-        float, typer.Option("--guidance", min=0, help="How strongly the prompt counts.")
-    ] = 2.0,
-    temperature: Annotated[
-        float, typer.Option("--temperature", min=0, help="0 takes what is likeliest.")
-    ] = 1.0,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn.")] = 0,
-    checkpoint: Annotated[
-        Path | None,
+    steps: StepsOption = 16,
+    guidance: GuidanceOption = 2.0,
+    temperature: TemperatureOption = 1.0,
+    seconds: SecondsOption = 2.56,
+    hold: Annotated[
+        float,
         typer.Option(
-            "--checkpoint",
-            metavar="FILE",
-            help="The encoder's checkpoint; without it, the shipped one.",
-            show_default=False,
+            "--hold",
+            min=0,
+            max=0.99,
+            help="How much of a video's frame the next one starts from: 0 is none of it.",
         ),
-    ] = None,
-    tokens: Annotated[
-        Path | None,
+    ] = 0.5,
+    attention: Annotated[
+        str,
         typer.Option(
-            "--tokens",
-            metavar="FILE",
-            help="Its tokenizers; without it, the shipped one.",
-            show_default=False,
+            "--attention",
+            help="full, or block-causal: the prompt can't see the answer and is computed once.",
         ),
-    ] = None,
-    flow: Annotated[
-        Path | None,
+    ] = "full",
+    refresh: Annotated[
+        int,
         typer.Option(
-            "--flow",
-            metavar="FILE",
-            help="Its generating half; without it, the shipped one.",
-            show_default=False,
+            "--refresh",
+            min=1,
+            metavar="N",
+            help="In full attention, compute the prompt anew every N steps; above 1 is nearly the "
+            "same and faster.",
         ),
-    ] = None,
+    ] = 1,
+    seed: SeedOption = 0,
+    checkpoint: CheckpointOption = None,
+    tokens: TokensOption = None,
+    flow: FlowOption = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw a picture, a sound or a text from WORDS, files, or both.
+    """Draw a text, a picture, a sound or a video from PARTS: words, files, or both.
 
     The same seed draws the same. Prints the texts, or the files that were written.
 
+    Pictures have 64 x 64 pixels, sounds 2.56 s or whole multiples, videos 4 frames, one a
+    quarter second (.gif, .webp, .png, .mp4, .webm). Of a prompt's video 4 frames are seen,
+    of its sound the first 10.24 s, of a text at most 253 tokens. Videos are drawn frame by
+    frame by the model of pictures, and longer sounds block by block: motion and melody are
+    not what it learnt.
+
     Example:
     omnidex generate "a red apple" --to image -o apple.png -n 4
-    omnidex generate --with dog.jpg --to text
+    omnidex generate @dog.jpg --to text
+    omnidex generate @storm.mp4 "with rain" --to audio -o rain.wav
     """
-    from omni_encoder import Modality
-
-    try:
-        modality = Modality(to)
-    except ValueError:
-        raise UsageProblem(f"there is no kind called {to}", hint="text, image or audio") from None
-    if out is None and modality is not Modality.TEXT:
+    modality = kind_named(to)
+    if out is None and to != "text":
         raise UsageProblem("where should it go?", hint=f"name a file for the {modality}: -o FILE")
-    if not words and not media:
+    if not parts and not media:
         raise UsageProblem("there is nothing to start from", hint="give words, or --with FILE")
+
+    if attention not in ("full", "block-causal"):
+        raise UsageProblem(f"there is no attention called {attention!r}", hint="full, block-causal")
 
     from omni_encoder.flow_generate import GenerateRule
     from omni_encoder.generator import OmniGenerator
@@ -99,23 +124,20 @@ def generate(
 
     if out is not None:
         check_writable(modality, out)
+    prompt = prompt_items([*(parts or []), *(f"@{path}" for path in media or [])])
     generator = OmniGenerator.load(encoder=checkpoint, tokens=tokens, flow=flow, threads=threads)
-    prompt = _prompt(words or [], media or [])
-    rule = GenerateRule(steps=steps, guidance=guidance, temperature=temperature, seed=seed)
-    _answer(generator.generate(prompt, modality, count=count, rule=rule), out, as_json=as_json)
-
-
-def _prompt(words: list[str], media: list[Path]) -> "list[MediaItem]":
-    from omni_encoder import MediaItem, MediaLayout, Modality
-    from omni_encoder.media import open_media
-
-    text = " ".join(words).strip()
-    items = [MediaItem(Modality.TEXT, text)] if text else []
-    for path in media:
-        if not path.is_file():
-            raise UsageProblem(f"there is no file {path}", hint="name a picture, sound or text")
-        items.append(next(iter(open_media(path, MediaLayout())[1])))
-    return items
+    rule = GenerateRule(
+        steps=steps,
+        guidance=guidance,
+        temperature=temperature,
+        seed=seed,
+        hold=hold,
+        attention=attention,
+        refresh=refresh if attention == "full" else 0,
+    )
+    items = [given.item for given in prompt]
+    made = generator.generate(items, modality, count=count, rule=rule, seconds=seconds)
+    _answer(made, out, as_json=as_json)
 
 
 def _answer(made: "list[MediaItem]", out: Path | None, *, as_json: bool) -> None:

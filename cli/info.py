@@ -181,12 +181,13 @@ def models(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the encoders that `--encoder` takes.
+    """List the encoders that `--encoder` takes, and the sizes of the model.
 
     Example:
     omnidex models --open-clip
     """
-    from omni_encoder.registry import shipped_checkpoint
+    from omni_encoder.shipped import shipped_checkpoint
+    from omni_encoder.sizes import SIZES
 
     shipped = shipped_checkpoint()
     listed = [
@@ -204,7 +205,17 @@ def models(
         ]
     if as_json:
         documents = [model.as_json() for model in listed]
-        render.write_json({"schema": render.SCHEMA, "models": documents})
+        sizes = [
+            {
+                "name": size.name,
+                "what": size.what,
+                "parameters": size.parameters,
+                "backbone": size.backbone,
+                "heads": size.heads,
+            }
+            for size in SIZES.values()
+        ]
+        render.write_json({"schema": render.SCHEMA, "models": documents, "sizes": sizes})
         return
     columns = (
         render.Column("name"),
@@ -212,6 +223,17 @@ def models(
         render.Column("what", overflow="ellipsis"),
     )
     render.table(columns, [[m.name, ", ".join(m.modalities), m.note] for m in listed])
+    render.write("\n")
+    columns = (
+        render.Column("size"),
+        *(render.Column(name, align="right") for name in ("parameters", "backbone", "code heads")),
+        render.Column("what", overflow="ellipsis"),
+    )
+    rows = [
+        [s.name, *(f"{n / 1e6:,.1f}M" for n in (s.parameters, s.backbone, s.heads)), s.what]
+        for s in SIZES.values()
+    ]
+    render.table(columns, rows)
     if not shipped.is_file():
         render.note(f"The shipped checkpoint is missing: {shipped}")
 

@@ -43,6 +43,47 @@ ThreadsOption = Annotated[
         show_default=False,
     ),
 ]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="FILE",
+        help="The encoder's checkpoint; without it, the shipped one.",
+        show_default=False,
+    ),
+]
+TokensOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tokens",
+        metavar="FILE",
+        help="Its tokenizers, as `omnidex train` writes them; without it, the shipped ones.",
+        show_default=False,
+    ),
+]
+FlowOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--flow",
+        metavar="FILE",
+        help="Its generating half; without it, the shipped one.",
+        show_default=False,
+    ),
+]
+StepsOption = Annotated[int, typer.Option("--steps", min=1, help="Steps of the sampler.")]
+GuidanceOption = Annotated[
+    float, typer.Option("--guidance", min=0, help="How strongly the prompt counts.")
+]
+TemperatureOption = Annotated[
+    float, typer.Option("--temperature", min=0, help="0 takes what is likeliest.")
+]
+SecondsOption = Annotated[
+    float,
+    typer.Option(
+        "--seconds", min=0.1, max=20.48, help="Length of a sound, in whole blocks of 2.56 s."
+    ),
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn.")]
 
 
 def collection_directory(given: Path | None) -> Path:

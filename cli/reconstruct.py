@@ -7,7 +7,7 @@ import typer
 
 from . import render
 from .errors import UsageProblem
-from .options import JsonOption, ThreadsOption
+from .options import CheckpointOption, JsonOption, ThreadsOption, TokensOption
 
 
 def reconstruct(
@@ -29,24 +29,8 @@ def reconstruct(
     beside: Annotated[
         bool, typer.Option("--beside", help="Put the original beside it, or before the sound.")
     ] = False,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            "--checkpoint",
-            metavar="FILE",
-            help="The encoder's checkpoint; without it, the shipped one.",
-            show_default=False,
-        ),
-    ] = None,
-    tokens: Annotated[
-        Path | None,
-        typer.Option(
-            "--tokens",
-            metavar="FILE",
-            help="The tokenizers, as `omnidex train` writes them; without it, the shipped ones.",
-            show_default=False,
-        ),
-    ] = None,
+    checkpoint: CheckpointOption = None,
+    tokens: TokensOption = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:

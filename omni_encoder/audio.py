@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -75,11 +75,11 @@ def log_mel(
 
 
 class AudioLayer(nn.Module):
-    """A pre-norm transformer layer."""
+    """A pre-norm transformer layer; `quick` takes the sigmoid for GELU, as OpenAI's CLIP does."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, quick: bool = False) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.quick = heads, quick
         self.attention_norm = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
@@ -88,15 +88,19 @@ class AudioLayer(nn.Module):
         self.down = nn.Linear(4 * width, width)
 
     def forward(
-        self, x: Float[Tensor, "batch length width"]
+        self,
+        x: Float[Tensor, "batch length width"],
+        mask: Bool[Tensor, "*batch length length"] | None = None,
     ) -> Float[Tensor, "batch length width"]:
-        """Let every position see every other."""
+        """Let every position see every other, or those that `mask` allows it."""
         batch, length, width = x.shape
         qkv = self.qkv(self.attention_norm(x)).view(batch, length, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(q, k, v)
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
-        return x + self.down(functional.gelu(self.up(self.mlp_norm(x))))
+        inner = self.up(self.mlp_norm(x))
+        active = inner * torch.sigmoid(1.702 * inner) if self.quick else functional.gelu(inner)
+        return x + self.down(active)
 
 
 class AudioEncoder(nn.Module):

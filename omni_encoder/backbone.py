@@ -29,6 +29,45 @@ class BackboneConfig:
     hidden: int = 1536
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerState:
+    """What a layer made of some positions, kept so that it needn't be made again.
+
+    Attributes:
+        keys: By heads.
+        values: By heads.
+        attended: What attention added.
+        fed: What the feed-forward part added.
+    """
+
+    keys: Float[Tensor, "batch heads length size"]
+    values: Float[Tensor, "batch heads length size"]
+    attended: Float[Tensor, "batch length width"]
+    fed: Float[Tensor, "batch length width"]
+
+    def part(self, positions: slice) -> "LayerState":
+        """The state of some positions."""
+        keys, values = self.keys[:, :, positions], self.values[:, :, positions]
+        return LayerState(keys, values, self.attended[:, positions], self.fed[:, positions])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """What all layers made of some positions.
+
+    Attributes:
+        layers: A state for each layer.
+        real: Which of the positions hold a token.
+    """
+
+    layers: list[LayerState]
+    real: Bool[Tensor, "batch length"]
+
+    def part(self, positions: slice) -> "Memory":
+        """The memory of some positions."""
+        return Memory([layer.part(positions) for layer in self.layers], self.real[:, positions])
+
+
 class BackboneLayer(nn.Module):
     """Self-attention and feed-forward, each added to its input and then normalised."""
 
@@ -43,15 +82,73 @@ class BackboneLayer(nn.Module):
         self.mlp_norm = nn.LayerNorm(config.width, eps=1e-12)
 
     def forward(
-        self, x: Float[Tensor, "batch length width"], mask: Bool[Tensor, "batch 1 1 length"]
-    ) -> Float[Tensor, "batch length width"]:
-        """Let every position see every position that `mask` marks as real."""
-        batch, length, width = x.shape
-        qkv = self.qkv(x).view(batch, length, 3, self.heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        x = self.attention_norm(x + self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
-        return self.mlp_norm(x + self.down(functional.gelu(self.up(x))))
+        self,
+        x: Float[Tensor, "batch length width"],
+        mask: Bool[Tensor, "batch 1 1 seen"],
+        before: LayerState | None = None,
+    ) -> tuple[Float[Tensor, "batch length width"], LayerState]:
+        """Let every position see every position that `mask` marks as real.
+
+        Args:
+            x: Hidden features.
+            mask: Of the positions of `before`, if any, and then of these.
+            before: Positions that are seen and stay as they are.
+
+        Returns:
+            New features, and the state of these positions.
+        """
+        q, k, v = self._by_heads(self.qkv(x), 3)
+        attended = self._attended(q, _behind(before, k, v), mask)
+        x = self.attention_norm(x + attended)
+        fed = self.down(functional.gelu(self.up(x)))
+        return self.mlp_norm(x + fed), LayerState(k, v, attended, fed)
+
+    def refreshed(
+        self,
+        x: Float[Tensor, "batch length width"],
+        mask: Bool[Tensor, "batch 1 1 seen"],
+        before: LayerState | None,
+        kept: LayerState,
+        count: int,
+    ) -> tuple[Float[Tensor, "batch length width"], LayerState]:
+        """As `forward`, computing anew only the `count` positions whose values moved most.
+
+        Values are cheap and tell what changed (dLLM-Cache, adaptive updating): a position whose
+        new value has a high cosine with the kept one keeps what both parts added to it.
+        """
+        width = x.shape[2]
+        weight, bias = self.qkv.weight, self.qkv.bias
+        (v,) = self._by_heads(functional.linear(x, weight[2 * width :], bias[2 * width :]), 1)
+        flat, old = (t.transpose(1, 2).flatten(2) for t in (v, kept.values))
+        moved = functional.cosine_similarity(flat, old, dim=-1)
+        rows = moved.topk(min(count, x.shape[1]), dim=1, largest=False).indices
+        wide = rows[..., None].expand(-1, -1, width)
+        chosen = functional.linear(x.gather(1, wide), weight[: 2 * width], bias[: 2 * width])
+        q, k = self._by_heads(chosen, 2)
+        at = rows[:, None, :, None].expand_as(k)
+        keys = kept.keys.scatter(2, at, k)
+        some = self._attended(q, _behind(before, keys, v), mask)
+        attended = kept.attended.scatter(1, wide, some)
+        x = self.attention_norm(x + attended)
+        some = self.down(functional.gelu(self.up(x.gather(1, wide))))
+        fed = kept.fed.scatter(1, wide, some)
+        return self.mlp_norm(x + fed), LayerState(keys, v, attended, fed)
+
+    def _by_heads(self, made: Tensor, count: int) -> tuple[Tensor, ...]:
+        """`count` tensors [batch, heads, length, size] that lie side by side."""
+        batch, length, _ = made.shape
+        return tuple(made.view(batch, length, count, self.heads, -1).permute(2, 0, 3, 1, 4))
+
+    def _attended(self, q: Tensor, seen: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        mixed = functional.scaled_dot_product_attention(q, *seen, attn_mask=mask)
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+
+def _behind(before: LayerState | None, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values with those of earlier positions in front."""
+    if before is None:
+        return keys, values
+    return torch.cat([before.keys, keys], dim=2), torch.cat([before.values, values], dim=2)
 
 
 class Backbone(nn.Module):
@@ -75,8 +172,41 @@ class Backbone(nn.Module):
         x = self.input_norm(tokens)
         mask = real[:, None, None, :]
         for layer in self.layers:
-            x = layer(x, mask)
+            x, _ = layer(x, mask)
         return x
+
+    def remembering(
+        self,
+        tokens: Float[Tensor, "batch length width"],
+        real: Bool[Tensor, "batch length"],
+        *,
+        before: Memory | None = None,
+        kept: Memory | None = None,
+        count: int = 0,
+    ) -> tuple[Float[Tensor, "batch length width"], Memory]:
+        """As `forward`, and what the layers made of these positions.
+
+        Args:
+            tokens: Input embeddings.
+            real: Which positions hold a token.
+            before: Positions in front, which are seen and don't change.
+            kept: What was made of these positions earlier; then only `count` of them, those that
+                moved most, are computed anew in each layer.
+            count: See `kept`.
+        """
+        x = self.input_norm(tokens)
+        seen = real if before is None else torch.cat([before.real, real], dim=1)
+        mask = seen[:, None, None, :]
+        states: list[LayerState] = []
+        for i, layer in enumerate(self.layers):
+            assert isinstance(layer, BackboneLayer)
+            front = None if before is None else before.layers[i]
+            if kept is None:
+                x, state = layer(x, mask, front)
+            else:
+                x, state = layer.refreshed(x, mask, front, kept.layers[i], count)
+            states.append(state)
+        return x, Memory(states, real)
 
 
 class EosReadout(nn.Module):

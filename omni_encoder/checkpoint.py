@@ -17,13 +17,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float32
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .config import OmniConfig
 from .errors import CheckpointError
 from .network import OmniNetwork
+from .stored import read_stored, write_stored
 
 FORMAT = "omnidex-omni-1"
 # Raise it when the forward pass or the preprocessing changes what vectors come out.
@@ -68,10 +67,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "tokenizer": checkpoint.tokenizer,
         "training": json.dumps(checkpoint.training, sort_keys=True),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".partial")
-    save_file(tensors, unfinished, metadata)
-    unfinished.replace(path)
+    write_stored(tensors, metadata, path)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -81,24 +77,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: The file is missing, not safetensors, damaged, of another format or another
             size, or holds values that are not finite.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"there is no checkpoint at {path}", hint="name a file: --encoder omni:FILE.safetensors"
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is not a readable safetensors file: {error}",
-            hint="fetch it again, or train one: omnidex train",
-        ) from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} is not an omnidex checkpoint of format {FORMAT}",
-            hint=f"its format is {metadata.get('format', 'not stated')}",
-        )
+    stored = read_stored(
+        path,
+        FORMAT,
+        needs=("config", "tokenizer"),
+        absent="name a file: --encoder omni:FILE.safetensors",
+    )
+    tensors, metadata = stored.tensors, stored.metadata
     fingerprint = _fingerprint(tensors, metadata)
     means = tensors.pop("means", None)
     return Checkpoint(
@@ -122,12 +107,6 @@ def _network(tensors: dict[str, Tensor], config: dict[str, object], path: Path) 
             f"{path} doesn't fit the model it describes: {str(error)[:300]}",
             hint="it was written by another version of omnidex, or altered",
         ) from error
-    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
-    if bad:
-        raise CheckpointError(
-            f"{path} holds values that are not finite, first in {bad[0]}",
-            hint="the training that wrote it diverged; use an earlier checkpoint",
-        )
     return network.eval()
 
 

@@ -12,7 +12,8 @@ from time import perf_counter
 from typing import cast
 
 from .errors import OmniError
-from .registry import load_encoder, shipped_checkpoint
+from .registry import load_encoder
+from .shipped import shipped_checkpoint
 from .types import MediaItem, Modality
 
 PACKAGES = (

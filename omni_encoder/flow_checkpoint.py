@@ -1,7 +1,9 @@
-"""The generating half on disk: one safetensors file, half precision, tied to its encoder.
+"""The generating half on disk: one safetensors file, tied to its encoder.
 
-It holds the backbone as flow training left it, code inputs, heads and markers; word embeddings and
-encoders are the search checkpoint's. Metadata: `format`, `towers`, `settings` (JSON), `training`.
+It holds the backbone's corrections of low rank and its norms, code inputs, heads and markers; the
+backbone itself, word embeddings and encoders are the search checkpoint's. Matrices are stored in 8
+bits as `NAME.int8` and `NAME.scale`, the rest in half precision. Metadata: `format`, `towers`,
+`training` (JSON).
 """
 
 # What torch returns is typed only in part; it is checked where it is named or passed on.
@@ -13,21 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
+from .backbone import Backbone
 from .errors import CheckpointError
 from .flow_generate import Paths
+from .flow_low_rank import correct, fold, is_own
 from .flow_model import FlowModel
 from .flow_path import MetricPath
 from .network import OmniNetwork
+from .packing import packed, unpacked
 from .patches import POSITIONS
+from .stored import write_stored
 from .token_checkpoint import Tokenizers, read_tensors, towers_digest
 from .types import Modality
 
-FORMAT = "omnidex-flow-1"
-END_ID, PAD_ID = 102, 0  # [SEP] serves as <EOS>
-_CONTROL = (100, 101, 103)  # [UNK], [CLS], [MASK]
-_SHARED = ("network.backbone.",)
+FORMAT = "omnidex-flow-2"
+START_ID, END_ID, PAD_ID = 101, 102, 0  # [CLS]; [SEP] serves as <EOS>
+_CONTROL = (100, START_ID, 103)  # [UNK], [CLS], [MASK]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +39,7 @@ class Flow:
     """A generating model and the noise it was trained on.
 
     Attributes:
-        model: Its network is a copy of the encoder's, with a backbone of its own.
+        model: Its network is a copy of the encoder's, whose backbone is corrected.
         paths: The noise of words and of each codebook.
         training: How it was trained; values that JSON can hold.
     """
@@ -45,8 +49,17 @@ class Flow:
     training: dict[str, object]
 
 
-def new_flow(network: OmniNetwork, tokenizers: Tokenizers, *, inner: int = 128) -> Flow:
-    """A model that starts from an encoder's backbone, with fresh inputs and heads."""
+def new_flow(
+    network: OmniNetwork, tokenizers: Tokenizers, *, inner: int = 128, rank: int = 48
+) -> Flow:
+    """A model that starts from an encoder's backbone, with fresh inputs and heads.
+
+    Args:
+        network: The encoder's.
+        tokenizers: Of its codes.
+        inner: Inner width of the code heads.
+        rank: Of the backbone's corrections.
+    """
     books = {
         modality: tokenizer.books.vectors().detach().clone()
         for modality, tokenizer in tokenizers.by_modality.items()
@@ -54,6 +67,7 @@ def new_flow(network: OmniNetwork, tokenizers: Tokenizers, *, inner: int = 128) 
     model = FlowModel(
         copy.deepcopy(network), books, slots=dict.fromkeys(books, POSITIONS), inner=inner
     )
+    correct(_backbone(model), rank)
     words = network.text.words.weight.detach().clone()
     words[[END_ID, PAD_ID]] = 0  # isolated: equally far from every word
     support = torch.ones(len(words), dtype=torch.bool)
@@ -66,21 +80,36 @@ def new_flow(network: OmniNetwork, tokenizers: Tokenizers, *, inner: int = 128) 
 
 
 def save_flow(flow: Flow, path: Path) -> None:
-    """Write a generating model, whole or not at all."""
-    tensors = {
-        name: tensor.half().contiguous()
-        for name, tensor in flow.model.state_dict().items()
-        if not name.startswith("network.") or name.startswith(_SHARED)
-    }
+    """Write a generating model, whole or not at all.
+
+    Raises:
+        ValueError: Its network is no `OmniNetwork`.
+    """
+    network = flow.model.network
+    if not isinstance(network, OmniNetwork):
+        raise ValueError(f"a flow is kept for an OmniNetwork, got {type(network).__name__}")
+    own = {name: tensor for name, tensor in flow.model.state_dict().items() if is_own(name)}
+    tensors = packed(own, narrow=_is_map)
     metadata = {
         "format": FORMAT,
-        "towers": towers_digest(flow.model.network),
+        "towers": towers_digest(network),
         "training": json.dumps(flow.training, sort_keys=True),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".partial")
-    save_file(tensors, unfinished, metadata)
-    unfinished.replace(path)
+    write_stored(tensors, metadata, path)
+
+
+def _network(model: FlowModel) -> OmniNetwork:
+    assert isinstance(model.network, OmniNetwork)  # larger sizes are not stored like this
+    return model.network
+
+
+def _backbone(model: FlowModel) -> Backbone:
+    return _network(model).backbone
+
+
+def _is_map(name: str) -> bool:
+    """Whether a matrix may be stored in 8 bits: codebooks and places are few and stay precise."""
+    return name.endswith((".weight", ".a", ".b"))
 
 
 def load_flow(path: Path, network: OmniNetwork, tokenizers: Tokenizers) -> Flow:
@@ -96,12 +125,13 @@ def load_flow(path: Path, network: OmniNetwork, tokenizers: Tokenizers) -> Flow:
             f"{path} belongs to another encoder",
             hint="train one for this encoder: omnidex train, section [flow]",
         )
+    tensors = unpacked(tensors)
     training: dict[str, object] = json.loads(metadata["training"])
-    inner = tensors.get("words.map.weight")
     heads = [t for n, t in tensors.items() if n.endswith(".enter.weight")]
-    if inner is None or not heads:
+    corrections = [t for n, t in tensors.items() if n.endswith(".qkv.a")]
+    if not corrections or not heads:
         raise CheckpointError(f"{path} lacks heads", hint="it was altered; fetch it again")
-    flow = new_flow(network, tokenizers, inner=len(heads[0]))
+    flow = new_flow(network, tokenizers, inner=len(heads[0]), rank=len(corrections[0]))
     for modality, tokenizer in tokenizers.by_modality.items():
         kept = tensors.get(f"inputs.{modality}.codebooks")
         own = tokenizer.books.vectors()
@@ -110,11 +140,18 @@ def load_flow(path: Path, network: OmniNetwork, tokenizers: Tokenizers) -> Flow:
                 f"{path} was trained on other codes of {modality}",
                 hint="train it anew after the tokenizers: omnidex train, section [flow]",
             )
-    missing, unexpected = flow.model.load_state_dict(tensors, strict=False)
-    lost = [n for n in missing if not n.startswith("network.") or n.startswith(_SHARED)]
+    try:
+        missing, unexpected = flow.model.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:  # a tensor of another size
+        raise CheckpointError(
+            f"{path} is of another size than this encoder: {str(error)[:300]}",
+            hint="use the flow that was trained from this encoder",
+        ) from error
+    lost = [n for n in missing if is_own(n)]
     if lost or unexpected:
         raise CheckpointError(
             f"{path} doesn't fit the model it describes: {[*lost, *unexpected][0]}",
             hint="it was written by another version of omnidex, or altered",
         )
+    fold(_backbone(flow.model))
     return Flow(flow.model.eval(), flow.paths, training)

@@ -7,13 +7,14 @@ as one block of noise, and blocks are added while the model is not sure that the
 # What torch returns is typed only in part; it is checked where it is named or passed on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from .flow_cache import Attention, CacheRule, Reader
 from .flow_model import FlowModel, Part
 from .flow_neighbours import NeighbourNoise
 from .flow_noise import KeyedNoise
@@ -23,6 +24,8 @@ from .flow_score import cross_entropy
 from .types import Modality
 
 Paths = Mapping[Modality, Sequence[MetricPath]]
+_KEY_BITS = 32  # of a row's key; what is above numbers the piece
+_HOLD = 4  # what random numbers are for; the sampler has 1 to 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,11 @@ class GenerateRule:
         block: Slots that a text's length is a multiple of.
         most_blocks: The longest text.
         sure: How probable an end within the slots must be.
+        hold: Where a frame of a video starts from: the frame before, noised back to this time. 0
+            starts from noise, so frames don't hang together; near 1 nothing moves.
+        attention: See `flow_cache.CacheRule`.
+        refresh: Likewise.
+        share: Likewise.
     """
 
     steps: int = 16
@@ -50,6 +58,10 @@ class GenerateRule:
     block: int = 16
     most_blocks: int = 4
     sure: float = 0.6
+    hold: float = 0.5
+    attention: Attention = "full"
+    refresh: int = 1
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.block < 1 or self.most_blocks < 1:
@@ -59,6 +71,26 @@ class GenerateRule:
             )
         if not 0 <= self.sure <= 1:
             raise ValueError(f"sure must be in [0, 1], got {self.sure}")
+        if not 0 <= self.hold < 1:
+            raise ValueError(f"hold must be in [0, 1), got {self.hold}")
+        self.cache()
+
+    def cache(self) -> CacheRule:
+        """What is kept between calls of the model."""
+        return CacheRule(self.attention, self.refresh, self.share)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """Which piece of an item is drawn.
+
+    Attributes:
+        frame: Its number; each has noise of its own.
+        before: Tokens of the piece before, to start from (`GenerateRule.hold`).
+    """
+
+    frame: int = 0
+    before: Int[Tensor, "batch slots books"] | None = None
 
 
 def flow_loss(
@@ -124,6 +156,7 @@ def generate(
     slots: int,
     rule: GenerateRule | None = None,
     keys: Int[Tensor, " batch"] | None = None,
+    piece: Piece | None = None,
 ) -> Int[Tensor, "batch slots books"]:
     """Draw the tokens of one part given those before it.
 
@@ -135,43 +168,83 @@ def generate(
         slots: How many; for texts see `text_slots`.
         rule: How to draw.
         keys: Of the rows; a row's noise depends on the seed and its key alone.
+        piece: Which piece, of videos and sounds.
 
     Raises:
         ValueError: There is no condition.
     """
     if not condition:
         raise ValueError("generation needs at least one part to start from")
-    rule = rule or GenerateRule()
+    rule, piece = rule or GenerateRule(), piece or Piece()
     batch, noise = len(condition[0].tokens), KeyedNoise(rule.seed)
-    start = pure_noise(paths[modality], (batch, slots), noise, keys=keys)
+    keys = (torch.arange(batch) if keys is None else keys) + (piece.frame << _KEY_BITS)
+    times = schedule(rule.steps, shift=rule.shift)
+    if piece.before is None or rule.hold == 0:
+        start = pure_noise(paths[modality], (batch, slots), noise, keys=keys)
+    else:
+        start = _blurred_by_key(paths[modality], piece.before, rule.hold, (noise, keys))
+        times = torch.cat([times.new_tensor([rule.hold]), times[times > rule.hold]])
     real = torch.ones(batch, slots, dtype=torch.bool, device=start.device)
 
+    readers = readers_of(model, condition, rule)
+
     def predict(tokens: Tensor, _t: float, uniform: Tensor) -> Tensor:
-        parts = [*condition, Part(modality, tokens, real, target=True)]
-        hidden = [model.hidden(parts).flatten(0, 1)]
-        if rule.guidance != 1:
-            nothing = torch.ones(batch, dtype=torch.bool, device=tokens.device)
-            hidden.append(model.hidden(parts, dropped=nothing).flatten(0, 1))
+        target = Part(modality, tokens, real, target=True, frame=piece.frame)
+        hidden = [reader(target).flatten(0, 1) for reader in readers]
         numbers = uniform.flatten(0, 1)
 
-        def choose(logits: Sequence[Tensor], book: int) -> Tensor:
-            mixed = logits[0]
-            if len(logits) > 1:
-                mixed = guided(logits[0], logits[1], rule.guidance)
-            mixed = _supported(mixed, paths[modality][book])
-            return draw(mixed, numbers[:, book], temperature=rule.temperature)
-
+        choose = chooser(paths[modality], numbers, rule)
         return model.drawn(modality, hidden, choose).view_as(tokens)
 
     return sample(
         paths[modality],
         predict,
         start,
-        schedule(rule.steps, shift=rule.shift),
+        times,
         noise,
         keys=keys,
         rule=rule.step_rule,
     )
+
+
+def readers_of(model: FlowModel, condition: Sequence[Part], rule: GenerateRule) -> list[Reader]:
+    """Readers of the answer beside the condition and, for guidance, beside none."""
+    readers = [Reader(model, condition, rule.cache())]
+    if rule.guidance != 1:
+        nothing = torch.ones_like(condition[0].real[:, 0])
+        readers.append(Reader(model, condition, rule.cache(), dropped=nothing))
+    return readers
+
+
+def chooser(
+    paths: Sequence[MetricPath], uniform: Tensor, rule: GenerateRule
+) -> Callable[[Sequence[Tensor], int], Tensor]:
+    """What draws a book's tokens from the logits of each reader, with the numbers of its rows."""
+
+    def choose(logits: Sequence[Tensor], book: int) -> Tensor:
+        mixed = logits[0]
+        if len(logits) > 1:
+            mixed = guided(logits[0], logits[1], rule.guidance)
+        mixed = _supported(mixed, paths[book])
+        return draw(mixed, uniform[:, book], temperature=rule.temperature)
+
+    return choose
+
+
+def _blurred_by_key(
+    paths: Sequence[MetricPath], clean: Tensor, time: float, noise: tuple[KeyedNoise, Tensor]
+) -> Tensor:
+    """Tokens noised back to one time, with the noise of their rows' keys."""
+    numbers = noise[0].uniform(noise[1], (_HOLD,), tuple(clean.shape[1:]))
+    books = [
+        path.sample(
+            clean[..., m],
+            torch.full(clean.shape[:2], time, dtype=path.dtype, device=clean.device),
+            numbers[..., m],
+        )
+        for m, path in enumerate(paths)
+    ]
+    return torch.stack(books, dim=-1)
 
 
 def _supported(logits: Tensor, path: MetricPath) -> Tensor:
@@ -203,11 +276,14 @@ def text_slots(
     """
     rule = rule or GenerateRule()
     batch = len(condition[0].tokens)
+    # A prompt that can't see the answer is the same beside all lengths.
+    once = CacheRule(rule.attention, refresh=int(rule.attention == "full"))
+    reader = Reader(model, condition, once)
     for blocks in range(1, rule.most_blocks):
         slots = blocks * rule.block
         tokens = pure_noise(paths[Modality.TEXT], (batch, slots), KeyedNoise(rule.seed))
         real = torch.ones(batch, slots, dtype=torch.bool)
-        hidden = model.hidden([*condition, Part(Modality.TEXT, tokens, real, target=True)])
+        hidden = reader(Part(Modality.TEXT, tokens, real, target=True))
         words = model.logits(Modality.TEXT, hidden.flatten(0, 1), tokens.flatten(0, 1))[0]
         ends = words.softmax(dim=-1)[:, end].view(batch, slots)
         if bool((ends.amax(dim=1) >= rule.sure).all()):

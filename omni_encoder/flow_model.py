@@ -1,14 +1,16 @@
 """The generating half of the model: codes enter the shared backbone, and heads read them out again.
 
 As in NExT-OMNI (2510.13721): media enter as the vectors of their codes, not as ids; words keep
-their embeddings; one bidirectional backbone sees the whole interleaved sequence; a light head for
-each kind of media guesses the clean codes of a position one after the other, and the word head is
-tied to the embeddings. There is no time input: how noisy a sequence is can be seen.
+their embeddings; an item's search vector may go in front of either. One bidirectional backbone sees
+the whole interleaved sequence; a light head for each kind of media guesses the clean codes of a
+position one after the other, and the word head is tied to the embeddings. There is no time input:
+how noisy a sequence is can be seen.
 """
 
 # What torch returns is typed only in part; it is checked where it is named or passed on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +19,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .audio import AudioLayer
+from .large import LargeNetwork
 from .network import OmniNetwork
 from .types import Modality
 
@@ -30,12 +34,36 @@ class Part:
         tokens: Word ids (one book) or codes.
         real: Slots that are not padding.
         target: Whether it is to be generated; the rest is the condition.
+        vectors: Search vectors of the items, less the mean of their modality, at unit length; they
+            enter in front as one more token. A part may hold nothing else: no slots.
+        frame: Which frame of a video or block of a sound it is, from 0.
+        turn: Which message of a conversation it is in, counted back from the newest, 0.
+        pooled: Whether four neighbouring positions of a picture are averaged to one, as frames of
+            a video are when they are only looked at.
     """
 
     modality: Modality
     tokens: Int[Tensor, "batch slots books"]
     real: Bool[Tensor, "batch slots"]
     target: bool = False
+    vectors: Float[Tensor, "batch width"] | None = None
+    frame: int = 0
+    turn: int = 0
+    pooled: bool = False
+
+
+def place(frame: int, turn: int, width: int) -> Float[Tensor, " width"]:
+    """What is added to all positions of a part so that order can be seen; frame 0, turn 0: nothing.
+
+    Sinusoids (Vaswani et al., 1706.03762, section 3.5) less their values at 0: the first half of
+    the numbers tells frames apart, the second turns. They are as large as fresh position
+    embeddings, hold no parameters, and leave a single picture, sound or question as it was.
+    """
+    halves: list[Tensor] = []
+    for number, size in ((frame, width // 2), (turn, width - width // 2)):
+        angles = number / 10_000 ** torch.linspace(0, 1, -(-size // 2))
+        halves.append(torch.stack([angles.sin(), angles.cos() - 1], dim=1).flatten()[:size])
+    return 0.02 * torch.cat(halves)
 
 
 class CodeInput(nn.Module):
@@ -62,7 +90,9 @@ class SubCodeHead(nn.Module):
     One causal attention step over the position's feature and the codes before, as UniTok's head.
     """
 
-    def __init__(self, width: int, books: int, codes: int, *, inner: int, heads: int) -> None:
+    def __init__(
+        self, width: int, books: int, codes: int, *, inner: int, heads: int, layers: int = 1
+    ) -> None:
         super().__init__()
         self.books, self.codes, self.heads = books, codes, heads
         self.enter = nn.Linear(width, inner)
@@ -74,6 +104,7 @@ class SubCodeHead(nn.Module):
         self.mlp_norm = nn.LayerNorm(inner)
         self.up = nn.Linear(inner, 4 * inner)
         self.down = nn.Linear(4 * inner, inner)
+        self.more = nn.ModuleList(AudioLayer(inner, heads) for _ in range(layers - 1))
         self.norm = nn.LayerNorm(inner)
         self.logits = nn.Linear(inner, codes)
 
@@ -91,6 +122,8 @@ class SubCodeHead(nn.Module):
         mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(mixed.transpose(1, 2).reshape(rows, length, inner))
         x = x + self.down(functional.gelu(self.up(self.mlp_norm(x))))
+        for layer in self.more:
+            x = layer(x, torch.ones(length, length, dtype=torch.bool, device=x.device).tril())
         return self.logits(self.norm(x))
 
 
@@ -110,6 +143,21 @@ class WordHead(nn.Module):
         return self.norm(functional.gelu(self.map(hidden))) @ words.T + self.bias
 
 
+class FreeWordHead(nn.Module):
+    """Logits of words by a matrix of their own, as Qwen2.5-7B has it."""
+
+    def __init__(self, width: int, words: int) -> None:
+        super().__init__()
+        self.logits = nn.Linear(width, words, bias=False)
+
+    def forward(
+        self, hidden: Float[Tensor, "rows width"], words: Float[Tensor, "words width"]
+    ) -> Float[Tensor, "rows words"]:
+        """Logits of every word; `words` is what the tied head would take."""
+        assert words.shape == self.logits.weight.shape
+        return self.logits(hidden)
+
+
 class FlowModel(nn.Module):
     """The shared network with inputs and heads for codes.
 
@@ -118,15 +166,19 @@ class FlowModel(nn.Module):
         codebooks: The code vectors of each kind of media, [books, codes, dim].
         slots: The most positions of each kind of media.
         inner: Inner width of the code heads.
+        layers: Their layers.
+        heads: Attention heads of their layers.
     """
 
     def __init__(
         self,
-        network: OmniNetwork,
+        network: OmniNetwork | LargeNetwork,
         codebooks: Mapping[Modality, Tensor],
         *,
         slots: Mapping[Modality, int],
         inner: int = 128,
+        layers: int = 1,
+        heads: int = 4,
     ) -> None:
         super().__init__()
         width = network.config.backbone.width
@@ -136,11 +188,14 @@ class FlowModel(nn.Module):
         )
         self.heads = nn.ModuleDict(
             {
-                m: SubCodeHead(width, *books.shape[:2], inner=inner, heads=4)
+                m: SubCodeHead(width, *books.shape[:2], inner=inner, heads=heads, layers=layers)
                 for m, books in codebooks.items()
             }
         )
-        self.words = WordHead(width, network.config.vocabulary)
+        is_free = isinstance(network, LargeNetwork) and network.config.rotary
+        self.words = (FreeWordHead if is_free else WordHead)(width, network.config.vocabulary)
+        # One map for all modalities: less their means, their vectors share a space.
+        self.whole = nn.Linear(width, width)
         kinds = len(Modality)
         self.markers = nn.Parameter(torch.randn(kinds, 2, width) * 0.02)
         self.role = nn.Parameter(torch.zeros(2, width))  # condition, target
@@ -168,7 +223,7 @@ class FlowModel(nn.Module):
         real: list[Tensor] = []
         start = 0
         for i, part in enumerate(parts):
-            tokens, there = self._embed(part, dropped)
+            tokens, there = self.embed(part, dropped)
             if i == targets[0]:
                 start = sum(x.shape[1] for x in embedded) + 1
             embedded.append(tokens)
@@ -176,11 +231,26 @@ class FlowModel(nn.Module):
         out = self.network.backbone(torch.cat(embedded, dim=1), torch.cat(real, dim=1))
         return out[:, start : start + parts[targets[0]].tokens.shape[1]]
 
-    def _embed(self, part: Part, dropped: Tensor | None) -> tuple[Tensor, Tensor]:
-        if part.modality is Modality.TEXT:
+    def embed(
+        self, part: Part, dropped: Bool[Tensor, " batch"] | None = None
+    ) -> tuple[Float[Tensor, "batch tokens width"], Bool[Tensor, "batch tokens"]]:
+        """A part as tokens of the backbone between its two markers, and which of them are real."""
+        real = part.real
+        if not part.tokens.shape[1]:  # a modality without codes has no input of its own
+            x = self.null.new_zeros(len(real), 0, len(self.null))
+        elif part.modality is Modality.TEXT:
             x = self.network.text(part.tokens[..., 0])
         else:
             x = self.inputs[part.modality](part.tokens)
+        if part.pooled:
+            side = math.isqrt(x.shape[1])
+            x = functional.avg_pool2d(x.transpose(1, 2).unflatten(2, (side, side)), 2)
+            x = x.flatten(2).transpose(1, 2)
+            real = real[:, : x.shape[1]]
+        if part.vectors is not None:
+            scale = part.vectors.shape[1] ** 0.5  # entries of about 1
+            x = torch.cat([self.whole(part.vectors * scale)[:, None], x], dim=1)
+            real = torch.cat([real.new_ones(len(real), 1), real], dim=1)
         batch = len(x)
         first, last = (
             self.markers[list(Modality).index(part.modality)].expand(batch, 2, -1).split(1, dim=1)
@@ -188,8 +258,10 @@ class FlowModel(nn.Module):
         if dropped is not None and not part.target:
             x = torch.where(dropped[:, None, None], self.null, x)
         x = torch.cat([first, x, last], dim=1) + self.role[int(part.target)]
-        always = part.real.new_ones(batch, 1)
-        return x, torch.cat([always, part.real, always], dim=1)
+        if part.frame or part.turn:
+            x = x + place(part.frame, part.turn, x.shape[2]).to(x)
+        always = real.new_ones(batch, 1)
+        return x, torch.cat([always, real, always], dim=1)
 
     def logits(
         self,

@@ -15,7 +15,7 @@ WRITABLE = MappingProxyType(
         Modality.TEXT: (".txt",),
         Modality.IMAGE: (".png", ".jpg", ".jpeg", ".webp", ".bmp"),
         Modality.AUDIO: (".wav",),
-        Modality.VIDEO: (".gif", ".webp", ".png", ".mp4"),
+        Modality.VIDEO: (".gif", ".webp", ".png", ".mp4", ".webm"),
     }
 )
 
@@ -84,8 +84,8 @@ def _write_sound(samples: np.ndarray, path: Path) -> None:
 
 
 def _write_video(frames: np.ndarray, path: Path, frames_per_s: float) -> None:
-    if path.suffix == ".mp4":
-        _write_mp4(frames, path, frames_per_s)
+    if path.suffix in (".mp4", ".webm"):
+        _write_film(frames, path, frames_per_s)
         return
     from PIL import Image
 
@@ -94,13 +94,14 @@ def _write_video(frames: np.ndarray, path: Path, frames_per_s: float) -> None:
     first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0)
 
 
-def _write_mp4(frames: np.ndarray, path: Path, frames_per_s: float) -> None:
+def _write_film(frames: np.ndarray, path: Path, frames_per_s: float) -> None:
     from fractions import Fraction
 
     import av
 
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=Fraction(frames_per_s).limit_denominator(1000))
+        codec = "mpeg4" if path.suffix == ".mp4" else "libvpx-vp9"
+        stream = container.add_stream(codec, rate=Fraction(frames_per_s).limit_denominator(1000))
         # Chroma is halved in both directions, so sides must be even.
         stream.height, stream.width = (side // 2 * 2 for side in frames.shape[1:3])
         stream.pix_fmt = "yuv420p"

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.nn import functional
 
 from .audio import BLOCK_SAMPLES, padded_length
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import OmniConfig, tiny_config
 from .errors import EncoderError
 from .fast import fast_copy
+from .joint import JointReader, load_pseudo_words
 from .network import SAMPLES_PER_POSITION, OmniNetwork
+from .shipped import companion
 from .types import EncoderSpec, MediaItem, Modality
 
 _BATCH = {Modality.TEXT: 64, Modality.IMAGE: 16, Modality.AUDIO: 8, Modality.VIDEO: 4}
@@ -38,6 +41,7 @@ class OmniEncoder:
         self.tokenizer = text_tokenizer(checkpoint.tokenizer, self.network.config)
         self.means = checkpoint.means
         self.training = checkpoint.training
+        self._joint: JointReader | None = None
         self.spec = EncoderSpec(
             name=name,
             fingerprint=checkpoint.fingerprint,
@@ -86,6 +90,21 @@ class OmniEncoder:
                 batch = rows[start : start + _BATCH[modality]]
                 vectors[batch] = encode([items[i] for i in batch]).float().numpy()
         return vectors
+
+    def encode_joint(
+        self, sequences: Sequence[Sequence[str | Float32[np.ndarray, " dim"]]]
+    ) -> Float32[np.ndarray, "sequences dim"]:
+        """See `JointEncoder.encode_joint`. What it needs lies in a file beside the checkpoint.
+
+        Raises:
+            CheckpointError: That file is missing, damaged, or belongs to another checkpoint.
+        """
+        if self._joint is None:
+            path = companion(self.spec.name, "joint.safetensors")
+            assert path is not None  # our own names have one
+            words = load_pseudo_words(path, fingerprint=self.spec.fingerprint)
+            self._joint = JointReader(self.network, self.tokenizer, words)
+        return self._joint.read(sequences)
 
     def _encode_texts(self, items: list[MediaItem]) -> Tensor:
         rows = [encoding.ids for encoding in self.tokenizer.encode_batch([_text(i) for i in items])]
@@ -143,6 +162,17 @@ def array_of(item: MediaItem) -> np.ndarray:
 
 def _all_real(features: Tensor) -> Tensor:
     return torch.ones(features.shape[:2], dtype=torch.bool)
+
+
+def centred(
+    vectors: Float[Tensor, "items dim"],
+    means: Float32[np.ndarray, "modalities dim"] | None,
+    modality: Modality,
+) -> Float[Tensor, "items dim"]:
+    """Search vectors less the mean of their modality, at unit length again."""
+    if means is not None:
+        vectors = vectors - torch.from_numpy(means[list(Modality).index(modality)])
+    return functional.normalize(vectors, dim=-1)
 
 
 def square(pixels: np.ndarray, side: int) -> Tensor:

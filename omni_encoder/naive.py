@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .checkpoint import load_checkpoint
 from .model import OmniEncoder, pad_ids
-from .registry import shipped_checkpoint
+from .shipped import shipped_checkpoint
 from .types import MediaItem, Modality
 from .vision import normalise_pixels
 

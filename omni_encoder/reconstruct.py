@@ -12,7 +12,7 @@ from .media import open_media
 from .media_writing import check_writable, write_item
 from .model import OmniEncoder, array_of, square
 from .patches import IMAGE_PIXELS
-from .registry import shipped_checkpoint, shipped_tokens
+from .shipped import shipped_checkpoint, shipped_tokens
 from .types import MediaItem, Modality
 
 _LONGEST_PARTS = 6  # of sound, about a minute

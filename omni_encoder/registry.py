@@ -3,24 +3,10 @@
 from pathlib import Path
 
 from .errors import EncoderError
+from .shipped import shipped_checkpoint
 from .types import Encoder
 
 DEFAULT_ENCODER = "omni"
-
-
-def shipped_checkpoint() -> Path:
-    """The checkpoint that comes with the package; it may be absent in a partial install."""
-    return Path(__file__).parent / "weights" / "nano.safetensors"
-
-
-def shipped_tokens() -> Path:
-    """The tokenizers of the shipped checkpoint; they may be absent in a partial install."""
-    return Path(__file__).parent / "weights" / "nano-tokens.safetensors"
-
-
-def shipped_flow() -> Path:
-    """The generating half of the shipped checkpoint; it may be absent in a partial install."""
-    return Path(__file__).parent / "weights" / "nano-flow.safetensors"
 
 
 def load_encoder(name: str = DEFAULT_ENCODER, *, threads: int | None = None) -> Encoder:

@@ -1,8 +1,9 @@
-"""Tokenizers on disk: one safetensors file, half precision, tied to the encoder they read.
+"""Tokenizers on disk: one safetensors file, tied to the encoder they read.
 
-Tensors are named `image.NAME` and `audio.NAME`; the decoders' matrices are stored in 8 bits as
-`NAME.int8` and `NAME.scale`. The metadata holds `format`, `config` (JSON, one
-table a modality), `towers` (which encoder weights the codes depend on) and `training` (JSON).
+Tensors are named `image.NAME` and `audio.NAME`; matrices are stored in 8 bits as `NAME.int8` and
+`NAME.scale`, the rest in half precision. Codes depend on that rounding too, so they are always made
+with what was read from the file. The metadata holds `format`, `config` (JSON, one table a
+modality), `towers` (which encoder weights the codes depend on) and `training` (JSON).
 """
 
 # What safetensors returns is typed only in part; it is checked where it is named or passed on.
@@ -13,13 +14,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import CheckpointError
 from .network import OmniNetwork
+from .packing import packed, unpacked
+from .stored import read_stored, write_stored
 from .tokenizer import MediaTokenizer, TokenizerConfig
 from .types import Modality
 
@@ -63,7 +63,7 @@ def save_tokenizers(tokenizers: Tokenizers, path: Path) -> None:
     tensors = {
         f"{modality}.{name}": tensor.contiguous()
         for modality, tokenizer in tokenizers.by_modality.items()
-        for name, tensor in _packed(tokenizer.state_dict()).items()
+        for name, tensor in packed(tokenizer.state_dict(), narrow=_is_map).items()
     }
     config = {str(m): asdict(t.config) for m, t in tokenizers.by_modality.items()}
     metadata = {
@@ -72,39 +72,12 @@ def save_tokenizers(tokenizers: Tokenizers, path: Path) -> None:
         "towers": tokenizers.towers,
         "training": json.dumps(tokenizers.training, sort_keys=True),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".partial")
-    save_file(tensors, unfinished, metadata)
-    unfinished.replace(path)
+    write_stored(tensors, metadata, path)
 
 
-def _packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state in half precision, the decoder's matrices in 8 bits with a scale for each row.
-
-    What codes depend on is never rounded to 8 bits.
-    """
-    out: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        if name.startswith("decoder.") and tensor.ndim == 2:
-            scale = (tensor.abs().amax(dim=1, keepdim=True) / 127).clamp(min=1e-8)
-            out[f"{name}.int8"] = (tensor / scale).round().to(torch.int8)
-            out[f"{name}.scale"] = scale.squeeze(1)
-        else:
-            out[name] = tensor.half() if tensor.is_floating_point() else tensor
-    return out
-
-
-def _unpacked(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `_packed`, up to rounding."""
-    return {
-        name.removesuffix(".int8"): (
-            tensor * stored[f"{name.removesuffix('.int8')}.scale"][:, None]
-            if name.endswith(".int8")
-            else tensor
-        )
-        for name, tensor in stored.items()
-        if not name.endswith(".scale")
-    }
+def _is_map(name: str) -> bool:
+    """Whether a matrix may be stored in 8 bits: codebooks and places are few and stay precise."""
+    return name.endswith(".weight")
 
 
 def load_tokenizers(path: Path, network: OmniNetwork) -> Tokenizers:
@@ -127,14 +100,14 @@ def load_tokenizers(path: Path, network: OmniNetwork) -> Tokenizers:
             tokenizer = MediaTokenizer(TokenizerConfig(**table))  # pyright: ignore[reportArgumentType] - the call checks the names
             prefix = f"{name}."
             own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-            tokenizer.load_state_dict(_unpacked(own))
+            tokenizer.load_state_dict(unpacked(own))
             made[Modality(name)] = tokenizer.eval()
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} doesn't fit the tokenizers it describes: {str(error)[:300]}",
             hint="it was written by another version of omnidex, or altered",
         ) from error
-    return Tokenizers(made, metadata["towers"], json.loads(metadata.get("training", "{}")))
+    return Tokenizers(made, metadata["towers"], json.loads(metadata["training"]))
 
 
 def read_tensors(path: Path, wanted: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -144,29 +117,10 @@ def read_tensors(path: Path, wanted: str) -> tuple[dict[str, Tensor], dict[str, 
         CheckpointError: The file is missing, damaged, of another format, or holds values that are
             not finite.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"there is no file {path}",
-            hint="none are shipped yet: train them (docs/training.md) and name the file: --tokens",
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is not a readable safetensors file: {error}",
-            hint="fetch it again, or train one: omnidex train",
-        ) from error
-    if metadata.get("format") != wanted:
-        raise CheckpointError(
-            f"{path} is not a file of format {wanted}",
-            hint=f"its format is {metadata.get('format', 'not stated')}",
-        )
-    bad = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-    if bad:
-        raise CheckpointError(
-            f"{path} holds values that are not finite, first in {bad[0]}",
-            hint="the training that wrote it diverged; use an earlier file",
-        )
-    return {name: tensor.float() for name, tensor in tensors.items()}, metadata
+    stored = read_stored(
+        path,
+        wanted,
+        needs=("towers", "training"),
+        absent="none are shipped yet: train them (docs/training.md) and name the file: --tokens",
+    )
+    return {name: tensor.float() for name, tensor in stored.tensors.items()}, stored.metadata

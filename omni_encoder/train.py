@@ -6,8 +6,6 @@ it, the last vision stages and the sound classifier; the vision trunk and the au
 frozen, so their features are made once and kept.
 """
 
-import csv
-import json
 import math
 import time
 from collections.abc import Callable
@@ -27,6 +25,7 @@ from .start import start_network
 from .train_batches import Corpus, Pairs
 from .train_config import TrainConfig, TrainingError, read_config
 from .train_heads import HeadStage
+from .train_records import append_log, append_validation, save_progress
 from .types import Modality
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
@@ -275,28 +274,16 @@ class Trainer:
     # Progress, validation, result.
 
     def _save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".partial")
-        torch.save(
+        save_progress(
             {
                 "step": self.step,
                 "trained": {n: p.detach() for n, p in self._trained().items()},
                 "average": self.average,
                 "optimizer": self.optimizer.state_dict(),
             },
-            unfinished,
+            path,
         )
-        unfinished.replace(path)
-        if not self.log:
-            return
-        log = path.with_name("log.csv")
-        fresh = not log.exists()
-        with log.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.log[0]))
-            if fresh:
-                writer.writeheader()
-            writer.writerows(self.log)
-        self.log.clear()
+        append_log(self.log, path.with_name("log.csv"))
 
     def _restore(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)
@@ -317,9 +304,7 @@ class Trainer:
     def _validate(self, network: OmniNetwork, rate: float) -> None:
         values = self.corpus.validate(network.eval(), self.tokenizer)
         self.progress("validation", self.step, self.config.steps, {**values, "steps_per_s": rate})
-        self.config.run.mkdir(parents=True, exist_ok=True)
-        with (self.config.run / "validation.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.step, **values}) + "\n")
+        append_validation(self.config.run, {"step": self.step, **values})
 
     def _finish(self) -> Path:
         network = self.averaged()

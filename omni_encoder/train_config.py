@@ -6,7 +6,12 @@ from pathlib import Path
 
 from .errors import OmniError
 
-STAGES = ("tokens", "flow")  # sections of stages of their own, which read them themselves
+STAGES = (
+    "tokens",
+    "flow",
+    "joint",
+    "open_clip",
+)  # sections of stages of their own, which read them themselves
 
 
 class TrainingError(OmniError):

@@ -1,34 +1,36 @@
 """Training the flow: captions from codes, and codes from captions, over one backbone.
 
 A step takes one direction only (NExT-OMNI's one-modality batches): text to image, image to text,
-text to audio or audio to text. Codes of all items are made once; held-out items are only validated
-on.
+text to audio, audio to text, or text to text. Conditions come as they come in use: words or codes,
+the item's search vector, or both. Codes of all items are made once; held-out items are only
+validated on.
 """
 
 # What numpy and torch return is typed only in part; it is checked where it is named or passed on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import csv
-import json
 import math
 import tomllib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from .flow_checkpoint import END_ID, PAD_ID, new_flow, save_flow
+from .flow_checkpoint import END_ID, PAD_ID, START_ID, new_flow, save_flow
 from .flow_generate import block_padded, flow_loss
+from .flow_low_rank import is_own
 from .flow_model import Part
 from .flow_neighbours import NeighbourNoise
-from .model import OmniEncoder
-from .registry import shipped_checkpoint, shipped_tokens
+from .model import OmniEncoder, centred, pad_ids
+from .shipped import shipped_checkpoint, shipped_tokens
 from .token_checkpoint import Tokenizers, load_tokenizers
 from .train_config import TrainConfig, TrainingError, read_config
 from .train_data import TrainItem, read_items
+from .train_records import append_log, append_validation, save_progress
 from .train_token_data import ImageSource, SoundSource, token_features
 from .types import Modality
 
@@ -36,6 +38,9 @@ Progress = Callable[[str, int, int, dict[str, float]], None]
 _CHUNK = 64
 _CHECKED = 64  # held-out items a direction is validated on
 _MEDIA = (Modality.IMAGE, Modality.AUDIO)
+# Of a number drawn for each step: words have their text's vector beside them below the first share,
+# and beyond the others nothing but the search vector stands as the condition.
+_WORDS_WITH_VECTOR, _VECTOR_ALONE_TO_MEDIA, _VECTOR_ALONE_TO_TEXT = 0.4, 0.75, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +52,16 @@ class FlowConfig:
         tokens: Its tokenizers; the shipped ones if not given.
         steps: Steps.
         batch: Items a step.
-        rate: Peak learning rate of fresh inputs and heads.
-        backbone_rate: Peak learning rate of the backbone.
+        rate: Peak learning rate.
         warmup: Steps until the learning rate peaks; it falls to zero as a cosine.
         weight_decay: Decoupled weight decay of matrices.
         drop: Share of rows that are trained without their condition, which guidance needs.
         block: Texts are padded to a multiple of so many tokens.
         words: Longest caption, in tokens; longer ones are cut.
         inner: Inner width of the code heads.
+        rank: Of the backbone's corrections.
+        vector_noise: Longest noise added to search vectors, which are at unit length: what the
+            encoder was trained on looks surer to it than what it will meet.
         near: Words kept near each word for cheap noise; 0 writes the law out.
         save_every: Steps between saves.
         validate_every: Steps between validations.
@@ -65,13 +72,14 @@ class FlowConfig:
     steps: int = 2000
     batch: int = 32
     rate: float = 1e-3
-    backbone_rate: float = 1e-4
     warmup: int = 100
     weight_decay: float = 0.02
     drop: float = 0.1
     block: int = 16
     words: int = 30
     inner: int = 128
+    rank: int = 48
+    vector_noise: float = 0.6
     near: int = 64
     save_every: int = 100
     validate_every: int = 500
@@ -132,12 +140,14 @@ class _Coded:
 
     Attributes:
         codes: [items, 64, books].
+        vectors: Search vectors less the mean of their modality, at unit length.
         captions: Word ids of each item's captions, without [CLS] and `<EOS>`.
         rows: Which may be trained on.
         held: Which are held out.
     """
 
     codes: Tensor
+    vectors: Tensor
     captions: list[list[list[int]]]
     rows: np.ndarray
     held: np.ndarray
@@ -158,16 +168,14 @@ class FlowTrainer:
         self.encoder, self.tokenizers = encoder, tokenizers
         items = read_items(config)
         self.data = {m: self._coded(m, [i for i in items if i.modality is m]) for m in _MEDIA}
-        self.directions = [
-            (modality, towards)
-            for modality, data in self.data.items()
-            if len(data.rows)
-            for towards in (modality, Modality.TEXT)
-        ]
-        if not self.directions:
+        there = [modality for modality, data in self.data.items() if len(data.rows)]
+        if not there:
             raise TrainingError("no item has a caption and codes", hint="see docs/training.md")
+        text = Modality.TEXT
+        self.directions = [pair for m in there for pair in ((text, m), (m, text))]
+        self.directions.append((text, text))
         torch.manual_seed(config.seed)
-        self.flow = new_flow(encoder.network, tokenizers, inner=settings.inner)
+        self.flow = new_flow(encoder.network, tokenizers, inner=settings.inner, rank=settings.rank)
         words = self.flow.paths[Modality.TEXT][0]
         progress("word neighbours", 0, 1, {})
         self.near = NeighbourNoise(words, count=settings.near) if settings.near else None
@@ -180,7 +188,9 @@ class FlowTrainer:
         tokenizer = self.tokenizers.by_modality.get(modality)
         if not items or tokenizer is None:
             nothing = np.zeros(0, dtype=np.int64)
-            return _Coded(torch.zeros(0, 64, 1, dtype=torch.long), [], nothing, nothing)
+            return _Coded(
+                torch.zeros(0, 64, 1, dtype=torch.long), torch.zeros(0, 1), [], nothing, nothing
+            )
         source = (ImageSource if modality is Modality.IMAGE else SoundSource)(self.encoder)
         kept = token_features(
             items, source, self.config.run, lambda w, d, t: self.progress(w, d, t, {})
@@ -203,24 +213,18 @@ class FlowTrainer:
         captions = [[ids for ids in one if ids] for one in captions]
         named = np.array([i for i in usable if captions[i]], dtype=np.int64)
         held = np.array([items[i].held_out for i in named], dtype=bool)
-        return _Coded(codes, captions, named[~held], named[held])
+        vectors = centred(torch.from_numpy(kept.teacher), self.encoder.means, modality)
+        return _Coded(codes, vectors, captions, named[~held], named[held])
 
     def _optimizer(self) -> torch.optim.AdamW:
-        groups: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
         for name, parameter in self.flow.model.named_parameters():
-            old = name.startswith("network.")
-            parameter.requires_grad = not old or name.startswith("network.backbone.")
-            if parameter.requires_grad:
-                rate = self.settings.backbone_rate if old else self.settings.rate
-                groups.setdefault((rate, parameter.ndim >= 2), []).append(parameter)
+            parameter.requires_grad = is_own(name)
+        trained = self._trained().values()
+        decay = self.settings.weight_decay
         return torch.optim.AdamW(
             [
-                {
-                    "params": parameters,
-                    "peak": rate,
-                    "weight_decay": self.settings.weight_decay if matrix else 0.0,
-                }
-                for (rate, matrix), parameters in groups.items()
+                {"params": [p for p in trained if p.ndim >= 2], "weight_decay": decay},
+                {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
             ],
             betas=(0.9, 0.95),
         )
@@ -241,9 +245,7 @@ class FlowTrainer:
             if self.step % self.settings.validate_every == 0:
                 values = self.validate()
                 self.progress("flow check", self.step, self.settings.steps, values)
-                with (self.config.run / "validation.jsonl").open("a", encoding="utf-8") as file:
-                    line = {"stage": "flow", "step": self.step, **values}
-                    file.write(json.dumps(line) + "\n")
+                append_validation(self.config.run, {"stage": "flow", "step": self.step, **values})
         plain = {n: v for n, v in asdict(self.settings).items() if n not in ("encoder", "tokens")}
         self.flow.training.update(config=plain, seed=self.config.seed, checks=self.validate())
         save_flow(self.flow, self.config.run / "flow.safetensors")
@@ -254,10 +256,10 @@ class FlowTrainer:
         generator = np.random.default_rng([self.config.seed, 5, self.step])
         noise = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
         direction = int(generator.integers(len(self.directions)))
-        modality, towards = self.directions[direction]
-        data = self.data[modality]
+        source, towards = self.directions[direction]
+        data = self._data(source, towards)
         rows = generator.choice(data.rows, min(settings.batch, len(data.rows)), replace=False)
-        parts = self.parts(modality, towards, rows, generator)
+        parts = self.parts(source, towards, rows, generator, noise=noise)
         loss = flow_loss(
             self.flow.model,
             self.flow.paths,
@@ -269,7 +271,7 @@ class FlowTrainer:
         warm = min(1.0, (self.step + 1) / settings.warmup)
         rate = warm * 0.5 * (1 + math.cos(math.pi * self.step / settings.steps))
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * rate
+            group["lr"] = settings.rate * rate
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(self.flow.model.parameters()), 1.0)
@@ -280,29 +282,73 @@ class FlowTrainer:
             )
         return {"loss": loss.item(), "direction": float(direction)}
 
+    def _data(self, source: Modality, towards: Modality) -> _Coded:
+        """The items of a direction; texts are the captions of pictures, or of sounds."""
+        known = next((m for m in (towards, source) if m in self.data), None)
+        return self.data[known or self.directions[1][0]]
+
     def parts(
         self,
-        modality: Modality,
+        source: Modality,
         towards: Modality,
         rows: np.ndarray,
         generator: np.random.Generator,
+        *,
+        noise: torch.Generator | None = None,
     ) -> list[Part]:
-        """The sequence of one direction: condition, then target."""
-        data = self.data[modality]
+        """The sequence of one direction: condition, then target.
+
+        Args:
+            source: Modality of the condition.
+            towards: Modality of the target.
+            rows: Items.
+            generator: What draws captions and, in training, kinds of condition.
+            noise: What draws the noise of search vectors in training; None gives conditions whole
+                and as they are.
+        """
+        data = self._data(source, towards)
         ids = [data.captions[r][int(generator.integers(len(data.captions[r])))] for r in rows]
-        codes = data.codes[torch.from_numpy(rows)]
+        at = torch.from_numpy(rows)
+        codes = data.codes[at]
         every = torch.ones(codes.shape[:2], dtype=torch.bool)
+        share = float(generator.random()) if noise is not None else 0.0
         if towards is Modality.TEXT:
             padded, real = block_padded(ids, end=END_ID, pad=PAD_ID, block=self.settings.block)
             target = Part(Modality.TEXT, padded[..., None], real, target=True)
-            return [Part(modality, codes, every), target]
-        longest = max(map(len, ids))
-        padded = torch.zeros(len(ids), longest, dtype=torch.long)
-        real = torch.arange(longest)[None] < torch.tensor([len(row) for row in ids])[:, None]
-        for target, row in zip(padded, ids, strict=True):
-            target[: len(row)] = torch.tensor(row)
-        words = Part(Modality.TEXT, padded[..., None], real)
-        return [words, Part(modality, codes, every, target=True)]
+            if source is Modality.TEXT:
+                return [self._vector_only(source, self._text_vectors(ids), noise), target]
+            vectors = self._noised(data.vectors[at], noise)
+            if share > _VECTOR_ALONE_TO_TEXT:
+                return [self._vector_only(source, vectors, None), target]
+            return [Part(source, codes, every, vectors=vectors), target]
+        target = Part(towards, codes, every, target=True)
+        if share > _VECTOR_ALONE_TO_MEDIA:
+            return [self._vector_only(towards, data.vectors[at], noise), target]
+        tokens, real = _padded(ids)
+        vectors = None
+        if share < _WORDS_WITH_VECTOR:
+            vectors = self._noised(self._text_vectors(ids), noise)
+        return [Part(Modality.TEXT, tokens[..., None], real, vectors=vectors), target]
+
+    def _vector_only(
+        self, modality: Modality, vectors: Tensor, noise: torch.Generator | None
+    ) -> Part:
+        nothing = torch.zeros(len(vectors), 0, 1, dtype=torch.long)
+        return Part(modality, nothing, nothing[..., 0].bool(), vectors=self._noised(vectors, noise))
+
+    def _noised(self, vectors: Tensor, noise: torch.Generator | None) -> Tensor:
+        if noise is None:
+            return vectors
+        length = self.settings.vector_noise * torch.rand(len(vectors), 1, generator=noise)
+        away = torch.randn(vectors.shape, generator=noise) / vectors.shape[1] ** 0.5
+        return functional.normalize(vectors + length * away, dim=-1)
+
+    @torch.no_grad()
+    def _text_vectors(self, ids: list[list[int]]) -> Tensor:
+        """Search vectors of texts, given without [CLS] and `<EOS>`."""
+        rows = [[START_ID, *row, END_ID] for row in ids]
+        vectors = self.encoder.network.encode_text(*pad_ids(rows))
+        return centred(vectors, self.encoder.means, Modality.TEXT)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -312,23 +358,18 @@ class FlowTrainer:
         """
         self.flow.model.eval()
         values: dict[str, float] = {}
-        for modality, towards in self.directions:
-            data = self.data[modality]
+        for source, towards in self.directions:
+            data = self._data(source, towards)
             rows = data.held if len(data.held) else data.rows
             # Manifests go class by class: spread out, few neighbours are of one class.
             rows = rows[np.linspace(0, len(rows) - 1, min(_CHECKED, len(rows))).astype(int)]
-            generator = np.random.default_rng(self.config.seed)
-            condition, target = self.parts(modality, towards, rows, generator)
-            away = len(rows) // 2
-            other = Part(
-                condition.modality, condition.tokens.roll(away, 0), condition.real.roll(away, 0)
-            )
-            name = f"text->{modality}" if towards is modality else f"{modality}->text"
-            for label, first in ((name, condition), (f"{name} shuffled", other)):
+            parts = self.parts(source, towards, rows, np.random.default_rng(self.config.seed))
+            name = f"{source}->{towards}"
+            for label, condition in ((name, parts[0]), (f"{name} shuffled", _rolled(parts[0]))):
                 loss = flow_loss(
                     self.flow.model,
                     self.flow.paths,
-                    [first, target],
+                    [condition, parts[1]],
                     generator=torch.Generator().manual_seed(0),
                     drop=0,
                     words=self.near,
@@ -341,25 +382,15 @@ class FlowTrainer:
         return {n: p for n, p in self.flow.model.named_parameters() if p.requires_grad}
 
     def _save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".partial")
-        torch.save(
+        save_progress(
             {
                 "step": self.step,
                 "trained": {n: p.detach() for n, p in self._trained().items()},
                 "optimizer": self.optimizer.state_dict(),
             },
-            unfinished,
+            path,
         )
-        unfinished.replace(path)
-        log = path.with_name("flow.csv")
-        fresh = not log.exists()
-        with log.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.log[0]))
-            if fresh:
-                writer.writeheader()
-            writer.writerows(self.log)
-        self.log.clear()
+        append_log(self.log, path.with_name("flow.csv"))
 
     def _restore(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)
@@ -368,3 +399,21 @@ class FlowTrainer:
                 parameter.copy_(state["trained"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+
+
+def _rolled(part: Part) -> Part:
+    """The same conditions, each beside another item's target."""
+    away = len(part.real) // 2
+    vectors = None if part.vectors is None else part.vectors.roll(away, 0)
+    return replace(
+        part, tokens=part.tokens.roll(away, 0), real=part.real.roll(away, 0), vectors=vectors
+    )
+
+
+def _padded(ids: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Texts as conditions: ids and which are real, [texts, longest]."""
+    longest = max(map(len, ids))
+    padded = torch.zeros(len(ids), longest, dtype=torch.long)
+    for target, row in zip(padded, ids, strict=True):
+        target[: len(row)] = torch.tensor(row)
+    return padded, torch.arange(longest)[None] < torch.tensor([len(row) for row in ids])[:, None]

@@ -7,8 +7,6 @@ which here regresses the item's frozen search vector. Held-out items are only va
 # What numpy and torch return is typed only in part; it is checked where it is named or passed on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import csv
-import json
 import math
 import tomllib
 from collections.abc import Callable
@@ -22,12 +20,13 @@ from torch import Tensor
 from .model import OmniEncoder
 from .patches import IMAGE_GRID, mirrored
 from .quantize import MultiCodebook, Quantized, perplexity
-from .registry import shipped_checkpoint
+from .shipped import shipped_checkpoint
 from .token_checkpoint import Tokenizers, save_tokenizers, towers_digest
 from .token_samples import write_contact_sheet, write_sounds
 from .tokenizer import MediaTokenizer, TokenizerConfig, reconstruction_loss
 from .train_config import TrainConfig, TrainingError, read_config
 from .train_data import Features, TrainItem, read_items
+from .train_records import append_log, append_validation, save_progress
 from .train_token_data import ImageSource, SoundSource, token_features
 from .types import Modality
 
@@ -206,9 +205,10 @@ class TokenTrainer:
             if self.step % self.settings.validate_every == 0:
                 values = self.validate()
                 self.progress(f"{self.modality} check", self.step, self.settings.steps, values)
-                with (self.config.run / "validation.jsonl").open("a", encoding="utf-8") as file:
-                    line = {"stage": f"tokens-{self.modality}", "step": self.step, **values}
-                    file.write(json.dumps(line) + "\n")
+                append_validation(
+                    self.config.run,
+                    {"stage": f"tokens-{self.modality}", "step": self.step, **values},
+                )
         return self.tokenizer.eval()
 
     def _take_step(self) -> dict[str, float]:
@@ -298,27 +298,17 @@ class TokenTrainer:
             write_sounds(true, made, self.config.run / "tokens-audio")
 
     def _save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".partial")
         books: MultiCodebook = self.tokenizer.books
-        torch.save(
+        save_progress(
             {
                 "step": self.step,
                 "tokenizer": self.tokenizer.state_dict(),
                 "usage": books.get_buffer("usage"),
                 "optimizer": self.optimizer.state_dict(),
             },
-            unfinished,
+            path,
         )
-        unfinished.replace(path)
-        log = path.with_suffix(".csv")
-        fresh = not log.exists()
-        with log.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.log[0]))
-            if fresh:
-                writer.writeheader()
-            writer.writerows(self.log)
-        self.log.clear()
+        append_log(self.log, path.with_suffix(".csv"))
 
     def _restore(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)

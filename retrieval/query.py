@@ -3,9 +3,14 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from indexer import FileFilter, Record, SearchMode
 from omni_encoder import Modality, QueryError
+
+from .judgement import Judgement
+
+Compose = Literal["arithmetic", "joint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Query:
             comes once, with its best part. The lines of a JSONL file count as files.
         files: A filter over the files that items come from.
         mode: Whether nothing may be missed, and how modalities come into one order.
+        compose: How several terms become one vector, see `retrieval.compose`.
     """
 
     terms: tuple[Term, ...]
@@ -72,6 +78,7 @@ class Query:
     all_parts: bool = False
     files: FileFilter = field(default_factory=FileFilter)
     mode: SearchMode = field(default_factory=SearchMode)
+    compose: Compose = "arithmetic"
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -80,6 +87,8 @@ class Query:
             raise ValueError("modalities must be None or name at least one")
         if self.k < 1:
             raise ValueError(f"k must be at least 1, got {self.k}")
+        if self.compose not in ("arithmetic", "joint"):
+            raise ValueError(f"compose must be arithmetic or joint, got {self.compose!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +100,10 @@ class Hit:
         score: The cosine of query and item, each less the mean of its modality, in [-1, 1]. It
             orders the hits of one query; it is no probability and no percentage.
         record: The item.
+        judgement: What the score means; None where the encoder has no reference to compare with.
     """
 
     rank: int
     score: float
     record: Record
+    judgement: Judgement | None = None

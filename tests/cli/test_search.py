@@ -14,6 +14,7 @@ Run = Callable[..., Ended]
 HIT_KEYS = {
     *("rank", "id", "path", "paths", "modality", "score", "span", "mime"),
     *("title", "caption", "text", "width", "height", "duration_s"),
+    *("percentile", "expected", "weak"),
 }
 
 
@@ -35,6 +36,7 @@ def test_json_is_one_document_with_the_query_and_every_field_of_a_hit(
     assert document["schema"] == 1
     assert document["query"] == {
         "terms": [{"modality": "text", "text": "dogs on the beach"}],
+        "compose": "arithmetic",
         "to": ["audio", "text"],
         "k": 2,
         "where": None,

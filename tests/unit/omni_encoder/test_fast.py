@@ -12,7 +12,7 @@ from omni_encoder.checkpoint import load_checkpoint
 from omni_encoder.fast import FusedVision, fast_copy
 from omni_encoder.model import OmniEncoder, tiny_checkpoint
 from omni_encoder.naive import NaiveEncoder
-from omni_encoder.registry import shipped_checkpoint
+from omni_encoder.shipped import shipped_checkpoint
 from omni_encoder.vision import VisionConfig, VisionEncoder
 
 

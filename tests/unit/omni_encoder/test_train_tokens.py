@@ -213,9 +213,9 @@ def test_damaged_files_give_one_clear_error(folder: Path, tmp_path: Path) -> Non
     cut.write_bytes(whole[:-100])
 
     for path, what in (
-        (tmp_path / "none.safetensors", "no file"),
+        (tmp_path / "none.safetensors", "no checkpoint"),
         (cut, "not a readable"),
-        (folder / "tiny.safetensors", "not a file of format"),
+        (folder / "tiny.safetensors", "not an omnidex file of format"),
     ):
         with pytest.raises(CheckpointError, match=what):
             load_tokenizers(path, network)

@@ -1,0 +1,116 @@
+"""`omnidex bench rerank`: what re-ranking by the flow is worth."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from . import render
+from .bench import figure
+from .errors import UsageProblem
+
+if TYPE_CHECKING:
+    from retrieval.rerank import Judge
+
+_COLUMNS = ("queries", "reachable", "cosine", "flow", "blend", "difference", "seconds_a_query")
+
+
+def rerank(
+    manifest: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MANIFEST", help="A JSONL file beside its media.", show_default=False
+        ),
+    ],
+    *,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            "--split",
+            metavar="FILE",
+            help="A JSON file; only the ids under `validation` are measured.",
+            show_default=False,
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache", metavar="DIR", help="Keep vectors here for the next run.", show_default=False
+        ),
+    ] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            "--tokens", metavar="FILE", help="Tokenizers of one's own.", show_default=False
+        ),
+    ] = None,
+    flow: Annotated[
+        Path | None,
+        typer.Option("--flow", metavar="FILE", help="A flow of one's own.", show_default=False),
+    ] = None,
+    top: Annotated[
+        int, typer.Option("--top", min=2, metavar="N", help="How many of the first are re-ranked.")
+    ] = 20,
+    queries: Annotated[
+        int | None,
+        typer.Option(
+            "--queries",
+            min=2,
+            metavar="N",
+            help="At most so many a direction, spread evenly.",
+            show_default=False,
+        ),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option("--draws", min=1, metavar="N", help="Noise draws a candidate.")
+    ] = 2,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, metavar="N", help="How often halves are drawn.")
+    ] = 3,
+) -> None:
+    """Measure the first hits with re-ranking by the flow and without.
+
+    The weight of the flow is chosen on the other half of the queries. The last line is JSON.
+
+    Example:
+    omnidex bench rerank manifest.jsonl --split split.json --queries 200
+    """
+    if not manifest.is_file():
+        raise UsageProblem(f"there is no manifest {manifest}", hint="give a JSONL file")
+
+    from omnidex_benchmarks.rerank import RerankOptions, run
+
+    from omni_encoder import load_encoder
+    from retrieval.rerank import load_flow
+
+    def judge(seed: int) -> "Judge":
+        return load_flow(draws=draws, seed=seed, tokens=tokens, flow=flow).judge
+
+    with render.progress() as advance:
+        options = RerankOptions(
+            top=top,
+            queries=queries,
+            seeds=seeds,
+            progress=advance,
+        )
+        result = run(
+            manifest,
+            encoder=load_encoder(),
+            judge=judge,
+            split=split,
+            cache=cache,
+            options=options,
+        )
+    columns = [
+        render.Column("direction"),
+        *(render.Column(name.replace("_", " "), align="right") for name in _COLUMNS),
+        render.Column("95%", align="right"),
+    ]
+    rows: list[list[str]] = []
+    for name, found in cast("Mapping[str, Mapping[str, object]]", result["directions"]).items():
+        low, high = cast("list[float]", found["interval"])
+        shown = [figure(found[key]) for key in _COLUMNS]
+        rows.append([name, *shown, f"{low:+.3f} to {high:+.3f}"])
+    render.table(columns, rows)
+    render.write_json(result)

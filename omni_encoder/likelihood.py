@@ -1,0 +1,109 @@
+"""How likely a query is beside each of many candidates: the flow's score for re-ranking.
+
+S1 of `flow_score`: the query's tokens are noised and denoised beside the candidate, which enters by
+its search vector alone, so that no file is opened. The query and its noise are the same for all
+candidates: no prior needs to be taken off, and a candidate's score doesn't depend on its company.
+"""
+
+# What torch returns is typed only in part; it is checked where it is named or passed on.
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64
+from torch import Tensor
+
+from .errors import QueryError
+from .flow_checkpoint import END_ID, PAD_ID, Flow
+from .flow_generate import block_padded
+from .flow_model import Part
+from .flow_score import ScoreRule, log_likelihood
+from .generator import OmniGenerator
+from .model import centred
+from .patches import POSITIONS
+from .types import MediaItem, Modality
+
+_BLOCK = 16
+
+
+def query_likelihood(
+    generator: OmniGenerator,
+    query: MediaItem,
+    candidates: Float32[np.ndarray, "candidates dim"],
+    modalities: Sequence[Modality],
+    *,
+    rule: ScoreRule | None = None,
+) -> Float64[np.ndarray, " candidates"]:
+    """Nats that a query's tokens have beside each candidate; higher is likelier.
+
+    Args:
+        generator: The model.
+        query: A text, an image, or a sound, of which the first 2.56 s count.
+        candidates: Search vectors as the encoder made them, unit rows, not centred.
+        modalities: Of the candidates.
+        rule: How to estimate; cost grows with `draws` times candidates.
+
+    Raises:
+        QueryError: The query is a video, or a text of no tokens.
+        EncoderError: The model doesn't generate the query's modality.
+        ValueError: There are not as many modalities as candidates.
+    """
+    if len(candidates) != len(modalities):
+        raise ValueError(f"{len(candidates)} candidates have {len(modalities)} modalities")
+    asked = _Asked(query.modality, *_tokens(generator, query))
+    scores = np.zeros(len(candidates))
+    means = generator.codec.encoder.means
+    for modality in sorted(set(modalities)):
+        rows = [i for i, own in enumerate(modalities) if own is modality]
+        vectors = centred(torch.from_numpy(candidates[rows]), means, modality)
+        scores[rows] = _beside(generator.flow, asked, modality, vectors, rule).numpy()
+    return scores
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A query's tokens [1, slots, books], and which slots count."""
+
+    modality: Modality
+    clean: Tensor
+    target: Tensor
+
+
+def _tokens(generator: OmniGenerator, query: MediaItem) -> tuple[Tensor, Tensor]:
+    if query.modality is Modality.VIDEO:
+        raise QueryError("a video can't be judged by the flow", hint="search by one of its frames")
+    codes = generator.read(query).codes[:POSITIONS]
+    clean = torch.from_numpy(codes)[None]
+    if query.modality is not Modality.TEXT:
+        return clean, torch.ones(clean.shape[:2], dtype=torch.bool)
+    ids = codes[:, 0].tolist()
+    padded, _ = block_padded([ids], end=END_ID, pad=PAD_ID, block=_BLOCK)
+    return padded[..., None], torch.arange(padded.shape[1])[None] <= len(ids)
+
+
+def _beside(
+    flow: Flow, asked: _Asked, modality: Modality, vectors: Tensor, rule: ScoreRule | None
+) -> Tensor:
+    """The query's log-likelihood beside each of the centred vectors of one modality."""
+    count = len(vectors)
+    nothing = torch.zeros(count, 0, 1, dtype=torch.long)
+
+    def denoise(noised: Tensor, clean: Tensor, _t: Tensor, rows: Tensor) -> list[Tensor]:
+        none = nothing[rows]
+        condition = Part(modality, none, none[..., 0].bool(), vectors=vectors[rows])
+        every = torch.ones(noised.shape[:2], dtype=torch.bool)
+        hidden = flow.model.hidden([condition, Part(asked.modality, noised, every, target=True)])
+        logits = flow.model.logits(asked.modality, hidden.flatten(0, 1), clean.flatten(0, 1))
+        return [book.unflatten(0, noised.shape[:2]) for book in logits]
+
+    return log_likelihood(
+        flow.paths[asked.modality],
+        denoise,
+        asked.clean.expand(count, -1, -1),
+        keys=torch.zeros(count, dtype=torch.long),
+        target=asked.target.expand(count, -1),
+        rule=rule,
+    )

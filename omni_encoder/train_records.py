@@ -1,0 +1,36 @@
+"""What a training run leaves on the way: progress to go on from, a log of steps, validations."""
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+
+def save_progress(state: Mapping[str, object], path: Path) -> None:
+    """Write what a run needs to go on, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".partial")
+    torch.save(dict(state), unfinished)
+    unfinished.replace(path)
+
+
+def append_log(rows: list[dict[str, float]], path: Path) -> None:
+    """Add rows to a CSV file, which begins with their names, and forget them."""
+    if not rows:
+        return
+    fresh = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        if fresh:
+            writer.writeheader()
+        writer.writerows(rows)
+    rows.clear()
+
+
+def append_validation(run: Path, values: Mapping[str, object]) -> None:
+    """Add a line to the run's `validation.jsonl`."""
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / "validation.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(dict(values)) + "\n")

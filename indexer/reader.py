@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -15,10 +16,12 @@ from jaxtyping import Bool, Float32, Int64
 from omni_encoder import CollectionError, Modality
 
 from .cache_files import CacheDamaged, CacheManifest, published_stamp, read_published
-from .cache_report import cache_folder, published_target
+from .cache_report import CACHE_NAME, cache_folder, published_target
 from .catalogue import Catalogue
 from .manifest import Manifest, Means, newest_version
-from .planner import Found, Masks, Search, nearest
+from .matches import Matches, Wanted, matches
+from .names import NamesFile
+from .planner import Found, Masks, Search, final_scores, nearest
 from .rows import Facts
 from .segment import Segment
 from .where import Condition
@@ -53,6 +56,7 @@ class Reader:
         self._state: State | None = None
         self._kept: dict[object, tuple[object, Masks]] = {}
         self._private: tempfile.TemporaryDirectory[str] | None = None
+        self._names = NamesFile(directory, directory / CACHE_NAME)
 
     @property
     def opened(self) -> bool:
@@ -163,6 +167,72 @@ class Reader:
             except CacheDamaged:
                 self.refresh(manifest, anew=True)
         return Found(np.zeros(0, np.int64), np.zeros(0, np.float32))
+
+    def matches(
+        self,
+        manifest: Manifest,
+        wanted: Wanted,
+        catalogue: Catalogue,
+        *,
+        modalities: Sequence[Modality] | None,
+        where: str | None,
+    ) -> Matches:
+        """Find the items that hold words; the arguments are like those of `nearest`.
+
+        Raises:
+            QueryError: The filter isn't valid.
+            CollectionError: The table must be read and can't.
+        """
+        condition = None if where is None else Condition(where)
+        for _ in range(_ATTEMPTS):
+            state = self.state(manifest)
+            if state is None:
+                break
+            segments = state.segments
+            try:
+                masks = self._masks(segments, condition, catalogue)
+                if modalities is not None:
+                    masks = {
+                        number: np.ones(one.entry.rows, bool) if masks is None else masks[number]
+                        for number, one in enumerate(segments)
+                        if one.entry.modality in modalities
+                    }
+                return matches(segments, masks, self._names, wanted)
+            except CacheDamaged:
+                self.refresh(manifest, anew=True)
+        return matches((), None, self._names, wanted)
+
+    def scores(
+        self,
+        manifest: Manifest,
+        query: Float32[np.ndarray, " dim"],
+        rows: Int64[np.ndarray, " rows"],
+    ) -> Float32[np.ndarray, " rows"]:
+        """The scores that some rows of the newest state have in `nearest`.
+
+        Args:
+            manifest: The collection's manifest.
+            query: Unit length, without the mean of its own modality.
+            rows: Row numbers.
+
+        Raises:
+            CollectionError: The table must be read and can't.
+            ValueError: There is no such row.
+        """
+        means: Means = {kind: manifest.mean(kind) for kind in Modality}
+        for _ in range(_ATTEMPTS):
+            places = [self._place_of(row) for row in cast("list[int]", rows.tolist())]
+            found = [place for place in places if place is not None]
+            if len(found) < len(places):
+                raise ValueError("there is no such row")
+            with suppress(CacheDamaged):
+                scores = [
+                    final_scores(segment, np.array([position]), query, means)
+                    for segment, position in found
+                ]
+                return np.concatenate([np.zeros(0, np.float32), *scores])
+            self.refresh(manifest, anew=True)
+        raise CollectionError("the cache can't be read, though it was made anew")
 
     def vector(self, manifest: Manifest, row: int) -> Float32[np.ndarray, " dim"]:
         """The vector of a row, as it was stored.

@@ -7,6 +7,8 @@ from pathlib import Path
 from indexer import FileFilter, Record, SearchMode
 from omni_encoder import Modality, QueryError
 
+from .hybrid import Hybrid
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -63,6 +65,7 @@ class Query:
             comes once, with its best part. The lines of a JSONL file count as files.
         files: A filter over the files that items come from.
         mode: Whether nothing may be missed, and how modalities come into one order.
+        hybrid: How the words of the texts take part; None for search by vectors alone.
     """
 
     terms: tuple[Term, ...]
@@ -72,6 +75,7 @@ class Query:
     all_parts: bool = False
     files: FileFilter = field(default_factory=FileFilter)
     mode: SearchMode = field(default_factory=SearchMode)
+    hybrid: Hybrid | None = None
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -91,8 +95,13 @@ class Hit:
         score: The cosine of query and item, each less the mean of its modality, in [-1, 1]. It
             orders the hits of one query; it is no probability and no percentage.
         record: The item.
+        vector_rank: Its rank by vector alone; None if a hybrid search found it by words, further
+            away than it looked.
+        text_rank: Its rank by words alone; None if it is no match, or nobody looked.
     """
 
     rank: int
     score: float
     record: Record
+    vector_rank: int | None = None
+    text_rank: int | None = None

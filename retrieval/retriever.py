@@ -1,7 +1,7 @@
 """Answers queries of any mix of texts, media files and known items from a collection."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -13,6 +13,8 @@ from indexer.where import combined
 from omni_encoder import Encoder, Modality, QueryError, load_encoder
 
 from .embed import embed_file, embed_texts
+from .hybrid import DEPTH
+from .hybrid_search import hit_key, hybrid_hits, spoken, words_of
 from .query import Hit, Query, Term
 
 # How many rows are fetched for each hit wanted, at first: files of several parts take several.
@@ -21,8 +23,6 @@ _ROWS_PER_HIT = 4
 _CANCELLED = 1e-4
 
 _PICTURES = {Modality.IMAGE, Modality.VIDEO}
-# Files of this type hold a list of unrelated items, one to a line.
-_LIST_MIME = "application/jsonl"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +105,8 @@ class Retriever:
         a hit of its own.
 
         Returns:
-            At most `query.k` hits, best first; equal scores in the order of indexing.
+            At most `query.k` hits, best first; equal scores in the order of indexing. A hybrid
+            query's hits are ordered by `hybrid.fuse`, whatever their scores are.
 
         Raises:
             QueryError: An id or the filter is wrong, or the terms cancel each other out.
@@ -113,15 +114,21 @@ class Retriever:
             EncoderError: The encoder can't be loaded, or doesn't know a term's modality.
             EncoderMismatchError: The encoder isn't the one that made the collection.
         """
-        terms = [self._encode(term) for term in query.terms]
+        words = words_of(query)
+        terms = [self._encode(spoken(term) if words else term) for term in query.terms]
         excluded = {
-            _hit_key(term.record, all_parts=query.all_parts)
+            hit_key(term.record, all_parts=query.all_parts)
             for term in terms
             if term.record is not None
         }
-        best = self._nearest(query, self._mix(terms), excluded=excluded)
+        vector = self._mix(terms)
+        if words:
+            wider = replace(query, k=max(query.k, DEPTH))
+            best = self._nearest(wider, vector, excluded=excluded)
+            return hybrid_hits(self._collection, query, vector, best, excluded)
+        best = self._nearest(query, vector, excluded=excluded)
         return [
-            Hit(rank, score, record)
+            Hit(rank, score, record, vector_rank=rank)
             for rank, (score, record) in enumerate(best[: query.k], start=1)
         ]
 
@@ -142,7 +149,7 @@ class Retriever:
             found: list[tuple[float, Record]] = []
             seen = set(excluded)
             for score, record in zip(nearest.scores.tolist(), records, strict=True):
-                key = _hit_key(record, all_parts=query.all_parts)
+                key = hit_key(record, all_parts=query.all_parts)
                 if key not in seen:
                     seen.add(key)
                     found.append((score, record))
@@ -187,8 +194,3 @@ class Retriever:
             self._collection.check_encoder(loaded.spec)
             self._loaded = loaded
         return self._loaded
-
-
-def _hit_key(record: Record, *, all_parts: bool) -> str:
-    """What items have in common that are one hit: a file's parts, but not the lines of a list."""
-    return record.id if all_parts or record.mime == _LIST_MIME else record.content

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from . import bench, bench_upkeep, render
+from . import bench, bench_asking, bench_upkeep, render
 from .errors import NOTHING_FOUND, UsageProblem
 from .index import encoder_name
 from .options import JsonOption, ThreadsOption
@@ -35,6 +35,10 @@ app.command("report")(bench.report)
 app.command("tables")(bench_upkeep.tables)
 app.command("check")(bench_upkeep.check)
 app.command("mteb")(bench_upkeep.mteb)
+app.command("composed")(bench_asking.composed)
+app.command("weak")(bench_asking.weak)
+app.command("mixed")(bench_asking.mixed)
+app.command("reference")(bench_asking.reference)
 
 _FIGURES = (
     ("success@1", "S@1"),

@@ -1,6 +1,5 @@
 """`omnidex search`: ask with words, files or known items, get what is nearest."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -10,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import render
+from . import parts, render
 from .errors import NOTHING_FOUND, UsageProblem
+from .hybrid import HybridOption, TextWeightOption, hybrid_json, hybrid_mode, ranks_json
 from .narrowing import file_filter, search_mode
 from .options import CollectionOption, JsonOption, collection_directory, item_id
 
 if TYPE_CHECKING:
     from indexer import Collection, Record
-    from omni_encoder import Modality, Span
+    from omni_encoder import Span
     from retrieval import Hit, Query, Term
 
 _COLUMNS = (
@@ -29,6 +29,7 @@ _COLUMNS = (
     render.Column("what", overflow="ellipsis", movable=True),
     render.Column("id"),
 )
+_WEAK_LINE = "-- weak below --"
 _SNIPPET_CHARACTERS = 120
 _KINDS = ("text", "image", "audio", "video")
 
@@ -68,6 +69,35 @@ def search(
             show_default=False,
         ),
     ] = None,
+    unwanted: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--not",
+            metavar="TEXT",
+            help="What hits should not be like: a text, or image:FILE, audio:FILE, video:FILE, "
+            "like:ID.",
+            show_default=False,
+        ),
+    ] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--weight",
+            metavar="KIND=W",
+            help="How much parts of a kind count: text, image, audio, video, like or not; 1 if "
+            "not said.",
+            show_default=False,
+        ),
+    ] = None,
+    compose: Annotated[
+        str,
+        typer.Option(
+            "--compose",
+            metavar="HOW",
+            help="How parts become one query: arithmetic adds their vectors, joint lets the model "
+            "read them together.",
+        ),
+    ] = "arithmetic",
     to: Annotated[
         list[str] | None,
         typer.Option(
@@ -148,52 +178,51 @@ def search(
         bool,
         typer.Option("--all-parts", help="Give every part of a file, not only its best."),
     ] = False,
+    hybrid: HybridOption = True,
+    text_weight: TextWeightOption = None,
     as_json: JsonOption = False,
     collection: CollectionOption = None,
 ) -> None:
     """Print what is nearest to a query of words, files or items, best first.
 
     Parts may be repeated and combined; they are searched for together.
-    Scores compare the hits of one query; they are no percentages.
+    Scores compare the hits of one query; they are no percentages. Weak hits, such as
+    unrelated things would give as well, come last, below a line (piped: a last column).
     Exits with 1 when nothing is found.
 
     Example:
     omnidex search a dog on a beach --to image,video -k 20
     omnidex search --image cat.jpg --text "at night" --where "width >= 1024"
+    omnidex search beach --image sea.jpg --not people --weight image=2
+    omnidex search 'receipt "Hotel Adler"' --to text,image
     omnidex search sunset --in ~/Pictures/2024 --after 2024-06 --type jpg
     omnidex search --audio bark.wav -0 | xargs -0 ls -l
     """
     if as_json and (paths_only or null):
         raise UsageProblem("--json and --paths can't be combined", hint="--json holds the paths")
-    texts = _texts(words or [], text or [])
     files = {"image": image or [], "audio": audio or [], "video": video or []}
-    if not texts and not any(files.values()) and not like:
-        raise UsageProblem(
-            "there is nothing to search for",
-            hint='give words or a file: omnidex search "a dog", omnidex search --image dog.jpg',
-        )
+    given = parts.Given(words or (), text or (), files, like or (), unwanted or (), weight or ())
+    parts.check(given, compose)
     kinds = _kinds(to or [])
-    if where is not None and not _utf8(where, what="--where").strip():
+    if where is not None and not parts.utf8(where, what="--where").strip():
         raise UsageProblem("--where is empty", hint='leave it out, or say: --where "width > 1000"')
     directory = collection_directory(collection)
     files_filter = file_filter(within or [], kind or [], after=after, before=before)
     mode = search_mode(merge, device, exact=exact)
 
     from omni_encoder import Modality
-    from retrieval import Query, Retriever, Term
+    from retrieval import Query, Retriever
 
     query = Query(
-        terms=(
-            *map(Term.text, texts),
-            *(_file_term(Modality(kind), file) for kind in files for file in files[kind]),
-            *map(Term.like, like or []),
-        ),
+        terms=parts.terms(given),
         modalities=tuple(map(Modality, kinds)) or None,
         k=k,
         where=where,
         all_parts=all_parts,
         files=files_filter,
         mode=mode,
+        compose=parts.composer(compose),
+        hybrid=hybrid_mode(hybrid, text_weight),
     )
     with Retriever.open(directory) as retriever:
         hits = retriever.search(_with_ids(query, retriever.collection))
@@ -208,7 +237,7 @@ def search(
     elif paths_only or null:
         _write_paths(hits, end="\0" if null else "\n")
     else:
-        render.table(_COLUMNS, [_row(hit) for hit in hits])
+        _write_table(hits)
     if not hits:
         if not as_json:
             render.note("Nothing found.")
@@ -217,7 +246,14 @@ def search(
 
 def hit_json(hit: "Hit") -> dict[str, object]:
     """One hit as it stands in JSON."""
-    return {"rank": hit.rank, "score": hit.score} | record_json(hit.record)
+    judged = hit.judgement
+    meaning = {
+        "percentile": None if judged is None else judged.percentile,
+        "best_percentile": None if judged is None else judged.best_percentile,
+        "weak": None if judged is None else judged.weak,
+    }
+    ranks = {"rank": hit.rank, "score": hit.score} | ranks_json(hit)
+    return ranks | meaning | record_json(hit.record)
 
 
 def record_json(record: "Record") -> dict[str, object]:
@@ -260,81 +296,6 @@ def _kinds(given: Sequence[str]) -> list[str]:
     return kinds
 
 
-def _texts(words: Sequence[str], texts: Sequence[str]) -> list[str]:
-    """The texts of a query; `-` stands for what stdin holds."""
-    found = [*([" ".join(words)] if words else []), *texts]
-    if len(words) == 1 and words[0] != "-" and _is_file(words[0]):
-        render.note(f"Searching for these words; to search by the file: --image {words[0]}")
-    if found.count("-") > 1:
-        raise UsageProblem("stdin can be read only once", hint="use - for one part of the query")
-    read = [_utf8(_stdin() if text == "-" else text, what="the query").strip() for text in found]
-    if not all(read):
-        raise UsageProblem("a part of the query is an empty text", hint="leave it out")
-    return read
-
-
-def _stdin() -> str:
-    try:
-        return sys.stdin.read()
-    except UnicodeDecodeError as error:
-        raise _not_utf8("stdin") from error
-
-
-def _utf8(text: str, *, what: str) -> str:
-    """The text, unless it holds bytes that are not UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise _not_utf8(what) from error
-    return text
-
-
-def _not_utf8(what: str) -> UsageProblem:
-    return UsageProblem(
-        f"{what} is not valid UTF-8", hint="convert it first: iconv -f latin1 -t utf-8"
-    )
-
-
-def _is_file(path: Path | str) -> bool:
-    """Whether there is such a file; a text too long for a name is none."""
-    try:
-        return Path(path).is_file()
-    except OSError:
-        return False
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
-def _file_term(modality: "Modality", path: Path) -> "Term":
-    """A term for a file, checked as far as that goes without opening it."""
-    from omni_encoder import Modality, QueryError
-    from omni_encoder.media import guess_modality
-    from retrieval import Term
-
-    if not _is_file(path):
-        raise QueryError(
-            f"there is no file {path}"
-            if not _is_folder(path)
-            else f"{path} is a folder, not a file",
-            hint=f"--{modality} takes one {modality} file",
-        )
-    kind = guess_modality(path)
-    animation = path.suffix.lower() == ".gif" and modality in (Modality.IMAGE, Modality.VIDEO)
-    if kind is not None and kind is not modality and not animation:
-        raise QueryError(
-            f"{path} holds {kind}, and --{modality} takes {modality} files",
-            hint=f"omnidex search --{kind} {path}"
-            if kind is not Modality.TEXT
-            else f"omnidex search - < {path}",
-        )
-    return Term.file(modality, path)
-
-
 def _with_ids(query: "Query", collection: "Collection") -> "Query":
     """The query with the ids of indexed files that `--like` names by their paths."""
     terms = (
@@ -349,6 +310,7 @@ def _with_ids(query: "Query", collection: "Collection") -> "Query":
 def _query_json(query: "Query") -> dict[str, object]:
     return {
         "terms": [_term_json(term) for term in query.terms],
+        "compose": query.compose,
         "to": None if query.modalities is None else [str(kind) for kind in query.modalities],
         "k": query.k,
         "where": query.where,
@@ -359,16 +321,17 @@ def _query_json(query: "Query") -> dict[str, object]:
         "before": query.files.before,
         "exact": query.mode.exact,
         "merge": str(query.mode.merge),
-    }
+    } | hybrid_json(query)
 
 
 def _term_json(term: "Term") -> dict[str, object]:
+    weight = {} if term.weight == 1 else {"weight": term.weight}
     if term.modality is None:
-        return {"like": term.content}
+        return {"like": term.content} | weight
     kind = str(term.modality)
     if isinstance(term.content, str):
-        return {"modality": kind, "text": term.content}
-    return {"modality": kind, "file": str(term.content)}
+        return {"modality": kind, "text": term.content} | weight
+    return {"modality": kind, "file": str(term.content)} | weight
 
 
 def _write_paths(hits: Sequence["Hit"], *, end: str) -> None:
@@ -376,6 +339,23 @@ def _write_paths(hits: Sequence["Hit"], *, end: str) -> None:
     paths = dict.fromkeys(str(path) for hit in hits for path in hit.record.paths[:1])
     for path in paths:
         render.write(path + end)
+
+
+def _write_table(hits: Sequence["Hit"]) -> None:
+    """Write the hits; what is weak comes last, and a line (or, in a pipe, a column) says so."""
+    rows = [_row(hit) for hit in hits]
+    weak = [hit.judgement is not None and hit.judgement.weak for hit in hits]
+    if not render.on_terminal():
+        marked = [
+            [*row, "weak" if is_weak else ""] for row, is_weak in zip(rows, weak, strict=True)
+        ]
+        render.table((*_COLUMNS, render.Column("")), marked)
+    else:
+        if any(weak):
+            rows.insert(weak.index(True), ["", "", "", _WEAK_LINE, "", "", ""])
+        render.table(_COLUMNS, rows)
+    if all(weak) and weak:
+        render.note("All of this is weak: unrelated things would score as high.")
 
 
 def _row(hit: "Hit") -> list[str]:

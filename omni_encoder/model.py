@@ -14,7 +14,9 @@ from .audio import BLOCK_SAMPLES, padded_length
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import OmniConfig, tiny_config
 from .errors import EncoderError
+from .joint import JointReader, load_pseudo_words
 from .network import SAMPLES_PER_POSITION, OmniNetwork
+from .registry import companion
 from .types import EncoderSpec, MediaItem, Modality
 
 _BATCH = {Modality.TEXT: 64, Modality.IMAGE: 16, Modality.AUDIO: 8, Modality.VIDEO: 4}
@@ -29,6 +31,7 @@ class OmniEncoder:
         self.tokenizer = text_tokenizer(checkpoint.tokenizer, self.network.config)
         self.means = checkpoint.means
         self.training = checkpoint.training
+        self._joint: JointReader | None = None
         self.spec = EncoderSpec(
             name=name,
             fingerprint=checkpoint.fingerprint,
@@ -74,6 +77,21 @@ class OmniEncoder:
                 batch = rows[start : start + _BATCH[modality]]
                 vectors[batch] = encode([items[i] for i in batch]).float().numpy()
         return vectors
+
+    def encode_joint(
+        self, sequences: Sequence[Sequence[str | Float32[np.ndarray, " dim"]]]
+    ) -> Float32[np.ndarray, "sequences dim"]:
+        """See `JointEncoder.encode_joint`. What it needs lies in a file beside the checkpoint.
+
+        Raises:
+            CheckpointError: That file is missing, damaged, or belongs to another checkpoint.
+        """
+        if self._joint is None:
+            path = companion(self.spec.name, "joint.safetensors")
+            assert path is not None  # our own names have one
+            words = load_pseudo_words(path, fingerprint=self.spec.fingerprint)
+            self._joint = JointReader(self.network, self.tokenizer, words)
+        return self._joint.read(sequences)
 
     def _encode_texts(self, items: list[MediaItem]) -> Tensor:
         rows = [encoding.ids for encoding in self.tokenizer.encode_batch([_text(i) for i in items])]

@@ -23,6 +23,23 @@ def shipped_flow() -> Path:
     return Path(__file__).parent / "weights" / "nano-flow.safetensors"
 
 
+def companion(name: str, what: str) -> Path | None:
+    """Where a file that belongs to an `omni` encoder would lie, beside its checkpoint.
+
+    Args:
+        name: The encoder's, as `load_encoder` takes it.
+        what: The end of the file's name, such as `joint.safetensors`.
+
+    Returns:
+        `STEM-what` beside the checkpoint, be it there or not; None for encoders of other families.
+    """
+    family, _, rest = name.partition(":")
+    if family != "omni":
+        return None
+    checkpoint = Path(rest) if rest else shipped_checkpoint()
+    return checkpoint.with_name(f"{checkpoint.stem}-{what}")
+
+
 def load_encoder(name: str = DEFAULT_ENCODER, *, threads: int | None = None) -> Encoder:
     """Load an encoder by name. This imports torch.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .errors import OmniError
 
-STAGES = ("tokens", "flow")  # sections of stages of their own, which read them themselves
+STAGES = ("tokens", "flow", "joint")  # sections of stages of their own, which read them themselves
 
 
 class TrainingError(OmniError):

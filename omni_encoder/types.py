@@ -138,3 +138,24 @@ class Encoder(Protocol):
             EncoderError: An item's modality is not one of `spec.modalities`.
         """
         ...
+
+
+@runtime_checkable
+class JointEncoder(Encoder, Protocol):
+    """An encoder that reads several parts of a query as one sequence."""
+
+    def encode_joint(
+        self, sequences: Sequence[Sequence[str | Float32[np.ndarray, " dim"]]]
+    ) -> Float32[np.ndarray, "sequences dim"]:
+        """Read every sequence as one text, in which vectors stand where their words would.
+
+        Args:
+            sequences: Texts, and unit vectors less the mean of their modality, in any mix.
+
+        Returns:
+            Unit rows in the space of texts, not centred.
+
+        Raises:
+            EncoderError: The encoder has not learned to read vectors.
+        """
+        ...

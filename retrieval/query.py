@@ -3,11 +3,15 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from indexer import FileFilter, Record, SearchMode
 from omni_encoder import Modality, QueryError
 
 from .hybrid import Hybrid
+from .judgement import Judgement
+
+Compose = Literal["arithmetic", "joint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Query:
         files: A filter over the files that items come from.
         mode: Whether nothing may be missed, and how modalities come into one order.
         hybrid: How the words of the texts take part; None for search by vectors alone.
+        compose: How several terms become one vector, see `retrieval.compose`.
     """
 
     terms: tuple[Term, ...]
@@ -76,6 +81,7 @@ class Query:
     files: FileFilter = field(default_factory=FileFilter)
     mode: SearchMode = field(default_factory=SearchMode)
     hybrid: Hybrid | None = None
+    compose: Compose = "arithmetic"
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -84,6 +90,8 @@ class Query:
             raise ValueError("modalities must be None or name at least one")
         if self.k < 1:
             raise ValueError(f"k must be at least 1, got {self.k}")
+        if self.compose not in ("arithmetic", "joint"):
+            raise ValueError(f"compose must be arithmetic or joint, got {self.compose!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,8 @@ class Hit:
         score: The cosine of query and item, each less the mean of its modality, in [-1, 1]. It
             orders the hits of one query; it is no probability and no percentage.
         record: The item.
+        judgement: What the score means; None where the encoder has no reference to compare with.
+            A hit that holds the words of a hybrid query isn't weak.
         vector_rank: Its rank by vector alone; None if a hybrid search found it by words, further
             away than it looked.
         text_rank: Its rank by words alone; None if it is no match, or nobody looked.
@@ -103,5 +113,6 @@ class Hit:
     rank: int
     score: float
     record: Record
+    judgement: Judgement | None = None
     vector_rank: int | None = None
     text_rank: int | None = None

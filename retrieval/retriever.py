@@ -1,7 +1,7 @@
 """Answers queries of any mix of texts, media files and known items from a collection."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -10,44 +10,53 @@ from jaxtyping import Float32
 
 from indexer import Collection, Record
 from indexer.where import combined
-from omni_encoder import Encoder, Modality, QueryError, load_encoder
+from omni_encoder import (
+    Encoder,
+    EncoderError,
+    JointEncoder,
+    Modality,
+    QueryError,
+    load_encoder,
+)
 
+from .calibrate import Calibrator
+from .compose import Arithmetic, Composer, EncodedPart, Joint
 from .embed import embed_file, embed_texts
 from .hybrid import DEPTH
 from .hybrid_search import hit_key, hybrid_hits, spoken, words_of
+from .judgement import Judgement
 from .query import Hit, Query, Term
+from .reference import Reference, find_reference
 
 # How many rows are fetched for each hit wanted, at first: files of several parts take several.
 _ROWS_PER_HIT = 4
-# What is left of terms that cancel each other out is shorter than this.
-_CANCELLED = 1e-4
 
 _PICTURES = {Modality.IMAGE, Modality.VIDEO}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Encoded:
-    """A term's vector, not yet centred; `record` is that of a known item."""
-
-    modality: Modality
-    vector: Float32[np.ndarray, " dim"]
-    weight: float
-    record: Record | None = None
 
 
 class Retriever:
     """Searches one collection. The encoder is loaded when a term must be encoded, not before."""
 
-    def __init__(self, collection: Collection, load: Callable[[], Encoder]) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        load: Callable[[], Encoder],
+        *,
+        reference: Reference | None = None,
+    ) -> None:
         """Search `collection`; `open` is the usual way.
 
         Args:
             collection: What to search; the retriever closes it.
             load: Gives the encoder for query terms; called at most once.
+            reference: Of that encoder; without it hits have no judgement.
         """
         self._collection = collection
         self._load = load
         self._loaded: Encoder | None = None
+        self._calibrator = (
+            None if reference is None else Calibrator(reference, self._collection.centre)
+        )
 
     @classmethod
     def open(
@@ -72,9 +81,13 @@ class Retriever:
         collection = Collection.open(directory)
         if encoder is not None:
             collection.check_encoder(encoder.spec)
-            return cls(collection, lambda: encoder)
-        name = encoder_name or collection.spec.name
-        return cls(collection, lambda: load_encoder(name))
+        name = encoder_name or (collection.spec.name if encoder is None else encoder.spec.name)
+        reference = find_reference(name, collection.spec.fingerprint)
+        return cls(
+            collection,
+            lambda: load_encoder(name) if encoder is None else encoder,
+            reference=reference,
+        )
 
     def __enter__(self) -> "Retriever":
         return self
@@ -99,14 +112,15 @@ class Retriever:
     def search(self, query: Query) -> list[Hit]:
         """Find the items nearest to a query.
 
-        Each term's unit vector, less the mean of its modality, is multiplied by its weight; the
-        sum is compared with the items. An item that a term names by `like` isn't found itself,
+        The terms become one vector as `query.compose` says, which is compared with the items, each
+        less the mean of its modality. An item that a term names by `like` isn't found itself,
         nor are other parts of its file, unless all parts are wanted. Each line of a JSONL file is
         a hit of its own.
 
         Returns:
-            At most `query.k` hits, best first; equal scores in the order of indexing. A hybrid
-            query's hits are ordered by `hybrid.fuse`, whatever their scores are.
+            At most `query.k` hits, best first; equal scores in the order of indexing. Of these, weak
+            hits come after all others, if the encoder has a reference. A hybrid query's hits are
+            ordered by `hybrid.fuse`, whatever their scores are.
 
         Raises:
             QueryError: An id or the filter is wrong, or the terms cancel each other out.
@@ -121,16 +135,32 @@ class Retriever:
             for term in terms
             if term.record is not None
         }
-        vector = self._mix(terms)
+        vector = self._composer(query).compose(terms)
         if words:
             wider = replace(query, k=max(query.k, DEPTH))
             best = self._nearest(wider, vector, excluded=excluded)
-            return hybrid_hits(self._collection, query, vector, best, excluded)
-        best = self._nearest(query, vector, excluded=excluded)
-        return [
-            Hit(rank, score, record, vector_rank=rank)
-            for rank, (score, record) in enumerate(best[: query.k], start=1)
+            return self._judged(
+                terms, vector, hybrid_hits(self._collection, query, vector, best, excluded)
+            )
+        best = self._nearest(query, vector, excluded=excluded)[: query.k]
+        hits = [Hit(rank, *one, vector_rank=rank) for rank, one in enumerate(best, start=1)]
+        return self._judged(terms, vector, hits)
+
+    def _judged(
+        self, terms: Sequence[EncodedPart], vector: Float32[np.ndarray, " dim"], hits: list[Hit]
+    ) -> list[Hit]:
+        """The hits with what their scores mean, weak ones last, if the encoder has a reference."""
+        if self._calibrator is None or not hits:
+            return hits
+        found = [(hit.score, hit.record.modality) for hit in hits]
+        judged = self._calibrator.judge(terms, vector, found, items=self._collection.counts())
+        marked = [
+            replace(hit, judgement=_for(hit, judgement))
+            for hit, judgement in zip(hits, judged, strict=True)
         ]
+        # A stable sort: within both parts the order stays.
+        marked.sort(key=lambda hit: hit.judgement is not None and hit.judgement.weak)
+        return [replace(hit, rank=rank) for rank, hit in enumerate(marked, start=1)]
 
     def _nearest(
         self, query: Query, vector: Float32[np.ndarray, " dim"], *, excluded: set[str]
@@ -157,28 +187,27 @@ class Retriever:
                 return found
             rows_wanted *= _ROWS_PER_HIT
 
-    def _mix(self, terms: Sequence[_Encoded]) -> Float32[np.ndarray, " dim"]:
-        """The weighted sum of the terms' centred unit vectors."""
-        mixed = np.zeros(self._collection.spec.dim, dtype=np.float64)
-        for term in terms:
-            centred = self._collection.centre(term.vector, term.modality)
-            mixed += term.weight * centred.astype(np.float64)
-        if np.linalg.norm(mixed) < _CANCELLED * sum(abs(term.weight) for term in terms):
-            raise QueryError(
-                "the terms of the query cancel each other out",
-                hint="leave one of them out, or give them other weights",
+    def _composer(self, query: Query) -> Composer:
+        """What makes one vector of several terms; a single one is the same in any way."""
+        if query.compose == "arithmetic" or len(query.terms) == 1:
+            return Arithmetic(self._collection.centre)
+        encoder = self._encoder()
+        if not isinstance(encoder, JointEncoder):
+            raise EncoderError(
+                f"{encoder.spec.name} can't read several parts as one",
+                hint="leave --compose joint out: the parts' vectors are added then",
             )
-        return mixed.astype(np.float32)
+        return Joint(self._collection.centre, encoder)
 
-    def _encode(self, term: Term) -> _Encoded:
+    def _encode(self, term: Term) -> EncodedPart:
         if term.modality is None:
             record = self._collection.get(str(term.content))
             vector = self._collection.vector_of(record.id)
-            return _Encoded(record.modality, vector, term.weight, record)
+            return EncodedPart(record.modality, vector, term.weight, record=record)
         encoder = self._encoder()
         if isinstance(term.content, str):
             vector = embed_texts([term.content], encoder)[0]
-            return _Encoded(term.modality, vector, term.weight)
+            return EncodedPart(term.modality, vector, term.weight, text=term.content)
         file = embed_file(term.content, encoder)
         # An animation may be asked for as an image, and a still GIF as a video.
         if file.modality is not term.modality and {file.modality, term.modality} != _PICTURES:
@@ -186,7 +215,7 @@ class Retriever:
                 f"{term.content} holds {file.modality}, not {term.modality}",
                 hint=f"search by it as {file.modality}",
             )
-        return _Encoded(file.modality, file.vector, term.weight)
+        return EncodedPart(file.modality, file.vector, term.weight)
 
     def _encoder(self) -> Encoder:
         if self._loaded is None:
@@ -194,3 +223,10 @@ class Retriever:
             self._collection.check_encoder(loaded.spec)
             self._loaded = loaded
         return self._loaded
+
+
+def _for(hit: Hit, judgement: Judgement | None) -> Judgement | None:
+    """A judgement of a score, for a hit that may have been found by its words too."""
+    if judgement is None or hit.text_rank is None:
+        return judgement
+    return replace(judgement, weak=False)

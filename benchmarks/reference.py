@@ -1,0 +1,175 @@
+"""Making an encoder's reference: training items and texts, and limits chosen on them alone.
+
+At most so many items of each modality are drawn by a seed, one of each group, so that nothing in a
+cohort is related to its neighbours; texts are one caption of each group. Items of the validation
+split are never looked at.
+
+Limits. A query part is strange when it is less familiar than all but 2% of the reference items are
+to the others. In each direction from a modality of which nonsense can be made, the limit is the
+least under which 96% of the ten best hits of nonsense are weak, where nonsense is made by chance
+(`nonsense.drawn_texts`, noise) and the hits are sought in the cohort; other directions get the
+middle of these limits. Only training items and made queries have a say.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from omni_encoder import Encoder, MediaItem, Modality, OmniError
+from retrieval.calibrate import Calibrator
+from retrieval.compose import EncodedPart
+from retrieval.reference import Cohort, Reference, direction
+
+from .manifest import ManifestItem, load_items
+from .nonsense import drawn_texts, noise_images, noise_sounds
+from .space import Progress, Space, make_space
+from .vectors import VectorCache
+
+STRANGE = 0.02
+NONSENSE_WEAK = 0.96
+SEED = 0
+DEPTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceOptions:
+    """How to make a reference.
+
+    Attributes:
+        items: At most so many of each modality; of texts twice as many.
+        seed: Of what is drawn.
+        progress: Called with what is being encoded, files done and files in all.
+    """
+
+    items: int = 512
+    seed: int = SEED
+    progress: Progress | None = None
+
+
+def make_reference(
+    manifest: Path,
+    *,
+    encoder: Encoder,
+    split: Path,
+    cache: Path | None = None,
+    options: ReferenceOptions | None = None,
+) -> Reference:
+    """Draw the cohorts and choose the limits.
+
+    Raises:
+        OmniError: The manifest, the split or the cache can't be used, or nothing is left.
+    """
+    options = options or ReferenceOptions()
+    kept = VectorCache(cache, encoder)
+    held = {item.id for item in load_items(manifest, split=split)}
+    training = [item for item in load_items(manifest) if item.id not in held]
+    if not training:
+        raise OmniError(f"all items of {manifest} are held out", hint="name the split of training")
+    chosen, groups = _draw(training, options)
+    space = make_space(chosen, encoder, kept, progress=options.progress)
+    cohorts = {
+        modality: Cohort(
+            space.vectors[modality],
+            np.array([groups[_group(item)] for item in items], dtype=np.int64),
+        )
+        for modality, items in space.items.items()
+    }
+    if kept.knows_text:
+        captions = _captions(training, groups, options)
+        vectors = kept.texts([caption for caption, _ in captions])
+        cohorts[Modality.TEXT] = Cohort(vectors, np.array([group for _, group in captions]))
+    kept.save()
+    reference = Reference(
+        encoder.spec.fingerprint, cohorts, strange=dict.fromkeys(cohorts, STRANGE)
+    )
+    return replace(reference, limits=_limits(reference, space, nonsense(encoder, options.seed)))
+
+
+def nonsense(encoder: Encoder, seed: int) -> Mapping[Modality, Float32[np.ndarray, "queries dim"]]:
+    """Vectors of meaningless queries to choose limits by."""
+    texts = [MediaItem(Modality.TEXT, text) for text in drawn_texts(count=150, seed=seed)]
+    made = {
+        Modality.TEXT: texts,
+        Modality.IMAGE: noise_images(count=24, seed=seed, side=224),
+        Modality.AUDIO: noise_sounds(count=24, seed=seed, seconds=4.0),
+    }
+    known = {m: items for m, items in made.items() if m in encoder.spec.modalities}
+    return {modality: encoder.encode(items) for modality, items in known.items()}
+
+
+def _draw(
+    training: Sequence[ManifestItem], options: ReferenceOptions
+) -> tuple[list[ManifestItem], dict[str, int]]:
+    """Items of every modality, one of each group, in the manifest's order; and numbered groups."""
+    generator = np.random.default_rng([options.seed, 9])
+    groups = {name: i for i, name in enumerate(dict.fromkeys(map(_group, training)))}
+    chosen: set[str] = set()
+    for modality in Modality:
+        own = [item for item in training if item.modality is modality]
+        taken: dict[str, str] = {}
+        for number in generator.permutation(len(own)).tolist():
+            taken.setdefault(_group(own[number]), own[number].id)
+        chosen.update(list(taken.values())[: options.items])
+    return [item for item in training if item.id in chosen], groups
+
+
+def _captions(
+    training: Sequence[ManifestItem], groups: Mapping[str, int], options: ReferenceOptions
+) -> list[tuple[str, int]]:
+    """One caption of each group, no text twice."""
+    generator = np.random.default_rng([options.seed, 10])
+    first: dict[str, int] = {}
+    seen: set[int] = set()
+    for number in generator.permutation(len(training)).tolist():
+        item = training[number]
+        group = groups[_group(item)]
+        if group not in seen and item.captions:
+            seen.add(group)
+            first.setdefault(str(generator.choice(np.array(item.captions))), group)
+    return list(first.items())[: 2 * options.items]
+
+
+def _group(item: ManifestItem) -> str:
+    if item.pair_id is not None:
+        return f"pair:{item.pair_id}"
+    return f"label:{item.label}@{item.source}" if item.label is not None else f"id:{item.id}"
+
+
+def _limits(
+    reference: Reference, space: Space, made: Mapping[Modality, Float32[np.ndarray, "queries dim"]]
+) -> dict[str, float]:
+    """The limit of every direction."""
+    calibrator = Calibrator(reference, space.centre)
+    limits: dict[str, float] = {}
+    for asked, vectors in made.items():
+        for found in reference.cohorts:
+            limits[direction(asked, found)] = _limit(calibrator, asked, found, vectors)
+    middle = float(np.median(list(limits.values()))) if limits else 0.0
+    for asked in reference.cohorts:
+        for found in reference.cohorts:
+            limits.setdefault(direction(asked, found), middle)
+    return limits
+
+
+def _limit(
+    calibrator: Calibrator,
+    asked: Modality,
+    found: Modality,
+    vectors: Float32[np.ndarray, "queries dim"],
+) -> float:
+    """The least limit under which enough of nonsense is weak."""
+    rows = calibrator.rows(found)
+    chances: list[float] = []
+    for vector in vectors:
+        part = EncodedPart(asked, vector)
+        query = calibrator.centred(part)
+        best = np.sort(rows @ query)[::-1][:DEPTH]
+        judged = calibrator.judge(
+            [part], query, [(float(s), found) for s in best], items={found: len(rows)}
+        )
+        strange = calibrator.strange([part])
+        chances += [0.0 if strange or j is None else j.best_percentile / 100 for j in judged]
+    return float(np.nextafter(np.quantile(chances, NONSENSE_WEAK), 1))

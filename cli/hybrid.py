@@ -28,7 +28,7 @@ TextWeightOption = Annotated[
 ]
 
 
-def hybrid_mode(wanted: bool, weight: float | None) -> "Hybrid | None":  # noqa: FBT001 - as typer gives it
+def hybrid_mode(wanted: bool, weight: float | None) -> "Hybrid | None":
     """What the options stand for.
 
     Raises:

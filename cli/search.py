@@ -225,7 +225,7 @@ def search(
         hybrid=hybrid_mode(hybrid, text_weight),
     )
     with Retriever.open(directory) as retriever:
-        hits = retriever.search(_with_ids(query, retriever.collection))
+        hits = retriever.search(with_ids(query, retriever.collection))
     if as_json:
         render.write_json(
             {
@@ -296,7 +296,7 @@ def _kinds(given: Sequence[str]) -> list[str]:
     return kinds
 
 
-def _with_ids(query: "Query", collection: "Collection") -> "Query":
+def with_ids(query: "Query", collection: "Collection") -> "Query":
     """The query with the ids of indexed files that `--like` names by their paths."""
     terms = (
         replace(term, content=item_id(str(term.content), collection))
@@ -309,7 +309,7 @@ def _with_ids(query: "Query", collection: "Collection") -> "Query":
 
 def _query_json(query: "Query") -> dict[str, object]:
     return {
-        "terms": [_term_json(term) for term in query.terms],
+        "terms": [term_json(term) for term in query.terms],
         "compose": query.compose,
         "to": None if query.modalities is None else [str(kind) for kind in query.modalities],
         "k": query.k,
@@ -324,7 +324,8 @@ def _query_json(query: "Query") -> dict[str, object]:
     } | hybrid_json(query)
 
 
-def _term_json(term: "Term") -> dict[str, object]:
+def term_json(term: "Term") -> dict[str, object]:
+    """A part of a query as it stands in JSON."""
     weight = {} if term.weight == 1 else {"weight": term.weight}
     if term.modality is None:
         return {"like": term.content} | weight

@@ -1,7 +1,7 @@
 """Answers queries of any mix of texts, media files and known items from a collection."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -32,6 +32,14 @@ from .reference import Reference, find_reference
 _ROWS_PER_HIT = 4
 
 _PICTURES = {Modality.IMAGE, Modality.VIDEO}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Composed:
+    """The encoded terms of a query, and the centred vector that they make."""
+
+    parts: tuple[EncodedPart, ...]
+    vector: Float32[np.ndarray, " dim"]
 
 
 class Retriever:
@@ -118,9 +126,9 @@ class Retriever:
         a hit of its own.
 
         Returns:
-            At most `query.k` hits, best first; equal scores in the order of indexing. Of these, weak
-            hits come after all others, if the encoder has a reference. A hybrid query's hits are
-            ordered by `hybrid.fuse`, whatever their scores are.
+            At most `query.k` hits, best first; equal scores in the order of indexing. A hybrid
+            query's hits are ordered by `hybrid.fuse`, whatever their scores are. Weak hits come
+            after all others, if the encoder has a reference.
 
         Raises:
             QueryError: An id or the filter is wrong, or the terms cancel each other out.
@@ -128,32 +136,45 @@ class Retriever:
             EncoderError: The encoder can't be loaded, or doesn't know a term's modality.
             EncoderMismatchError: The encoder isn't the one that made the collection.
         """
-        words = words_of(query)
-        terms = [self._encode(spoken(term) if words else term) for term in query.terms]
+        composed = self.compose(query)
         excluded = {
-            hit_key(term.record, all_parts=query.all_parts)
-            for term in terms
-            if term.record is not None
+            hit_key(part.record, all_parts=query.all_parts)
+            for part in composed.parts
+            if part.record is not None
         }
-        vector = self._composer(query).compose(terms)
-        if words:
+        if words_of(query):
             wider = replace(query, k=max(query.k, DEPTH))
-            best = self._nearest(wider, vector, excluded=excluded)
-            return self._judged(
-                terms, vector, hybrid_hits(self._collection, query, vector, best, excluded)
-            )
-        best = self._nearest(query, vector, excluded=excluded)[: query.k]
-        hits = [Hit(rank, *one, vector_rank=rank) for rank, one in enumerate(best, start=1)]
-        return self._judged(terms, vector, hits)
+            best = self._nearest(wider, composed.vector, excluded=excluded)
+            hits = hybrid_hits(self._collection, query, composed.vector, best, excluded)
+        else:
+            best = self._nearest(query, composed.vector, excluded=excluded)[: query.k]
+            hits = [Hit(rank, *one, vector_rank=rank) for rank, one in enumerate(best, start=1)]
+        return self._judged(composed, hits)
 
-    def _judged(
-        self, terms: Sequence[EncodedPart], vector: Float32[np.ndarray, " dim"], hits: list[Hit]
-    ) -> list[Hit]:
+    def compose(self, query: Query) -> Composed:
+        """Encode the terms of a query, and make one vector of them.
+
+        Raises:
+            QueryError: An id is wrong, or the terms cancel each other out.
+            MediaError: The file of a term can't be decoded.
+            EncoderError: The encoder can't be loaded, or doesn't know a term's modality.
+        """
+        quoted = bool(words_of(query))
+        parts = [self._encode(spoken(term) if quoted else term) for term in query.terms]
+        return Composed(tuple(parts), self._composer(query).compose(parts))
+
+    def judge(self, composed: Composed, score: float, record: Record) -> Judgement | None:
+        """What the score of an item means; None where the encoder has no reference."""
+        return self._judged(composed, [Hit(1, score, record)])[0].judgement
+
+    def _judged(self, composed: Composed, hits: list[Hit]) -> list[Hit]:
         """The hits with what their scores mean, weak ones last, if the encoder has a reference."""
         if self._calibrator is None or not hits:
             return hits
         found = [(hit.score, hit.record.modality) for hit in hits]
-        judged = self._calibrator.judge(terms, vector, found, items=self._collection.counts())
+        judged = self._calibrator.judge(
+            composed.parts, composed.vector, found, items=self._collection.counts()
+        )
         marked = [
             replace(hit, judgement=_for(hit, judgement))
             for hit, judgement in zip(hits, judged, strict=True)
@@ -191,7 +212,7 @@ class Retriever:
         """What makes one vector of several terms; a single one is the same in any way."""
         if query.compose == "arithmetic" or len(query.terms) == 1:
             return Arithmetic(self._collection.centre)
-        encoder = self._encoder()
+        encoder = self.encoder
         if not isinstance(encoder, JointEncoder):
             raise EncoderError(
                 f"{encoder.spec.name} can't read several parts as one",
@@ -204,7 +225,7 @@ class Retriever:
             record = self._collection.get(str(term.content))
             vector = self._collection.vector_of(record.id)
             return EncodedPart(record.modality, vector, term.weight, record=record)
-        encoder = self._encoder()
+        encoder = self.encoder
         if isinstance(term.content, str):
             vector = embed_texts([term.content], encoder)[0]
             return EncodedPart(term.modality, vector, term.weight, text=term.content)
@@ -217,7 +238,9 @@ class Retriever:
             )
         return EncodedPart(file.modality, file.vector, term.weight)
 
-    def _encoder(self) -> Encoder:
+    @property
+    def encoder(self) -> Encoder:
+        """What encodes the terms; it is loaded when it is first needed."""
         if self._loaded is None:
             loaded = self._load()
             self._collection.check_encoder(loaded.spec)

@@ -175,7 +175,7 @@ def _hit_json(found: "Explanation") -> dict[str, object]:
             "unread": matched.unread,
         },
         "words": [{"words": one.words, "in": list(one.fields)} for one in found.words],
-        "caption": None
+        "nearest_caption": None
         if caption is None
         else {"id": caption.record.id, "score": caption.score, "text": caption.text},
     } | record_json(found.record)

@@ -14,7 +14,8 @@ HybridOption = Annotated[
     bool,
     typer.Option(
         "--hybrid/--no-hybrid",
-        help='Search captions, titles, texts and file names too; "quoted words" must stand there.',
+        help='Search by the words of captions, titles, texts and file names too; "quoted words" '
+        "are one.",
     ),
 ]
 TextWeightOption = Annotated[
@@ -22,7 +23,7 @@ TextWeightOption = Annotated[
     typer.Option(
         "--text-weight",
         metavar="W",
-        help="How much these words count beside the vectors; without it, 1.",
+        help="How much these words count beside the vectors; without it, 2.",
         show_default=False,
     ),
 ]

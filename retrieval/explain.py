@@ -111,7 +111,8 @@ def explain(retriever: Retriever, query: Query, id: str) -> Explanation:
     Args:
         retriever: What would answer the query.
         query: What is asked; its filters don't matter.
-        id: The item. Without a part, that of its parts which scores best.
+        id: The item. Without a part, that of its parts which scores best; but digits alone stand
+            for the first line of a JSONL file.
 
     Raises:
         QueryError: There is no such item, or the query is wrong; see `Retriever.search`.
@@ -145,7 +146,8 @@ def _best_part(retriever: Retriever, composed: Composed, id: str) -> tuple[Recor
     view = retriever.collection.view()
     assert view is not None  # it has the item
     rows, records = view.parts(record.content)
-    several = not re.search(r"\.\d+$", id) and record.mime != LIST_MIME
+    # The first digits alone are how search shows the first line of a list.
+    several = not re.search(r"\.\d+$", id) and ("." in id or record.mime != LIST_MIME)
     fits = [
         i
         for i, one in enumerate(records)

@@ -25,7 +25,7 @@ DEPTH = 100
 
 @dataclass(frozen=True, slots=True)
 class Hybrid:
-    """How words take part in a search.
+    """How words take part in a search; the defaults are from docs/adr/0051.
 
     Attributes:
         weight: How much they count beside the vectors; 0 leaves the order of the vectors.
@@ -33,8 +33,8 @@ class Hybrid:
         share: The least share of a query's words, by weight, that a match must hold.
     """
 
-    weight: float = 1.0
-    constant: float = 10.0
+    weight: float = 2.0
+    constant: float = 2.0
     share: float = 0.5
 
     def __post_init__(self) -> None:

@@ -146,6 +146,8 @@ def _stamp(catalogue: Path) -> _Stamp:
     for path in (catalogue, catalogue.with_name(f"{catalogue.name}-wal")):
         with suppress(OSError):
             status = path.stat()
+            if not status.st_size:  # a log that a reader made, with nothing in it
+                continue
             found.append((status.st_ino, status.st_size, status.st_mtime_ns))
     return tuple(found)
 

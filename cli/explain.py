@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from retrieval import Term
     from retrieval.explain import Explanation
 
+_PICTURE_PIXELS = 768
+
 
 def explain(
     id: Annotated[
@@ -115,7 +117,12 @@ def explain(
     query = Query(parts.terms(given), compose=parts.composer(compose), hybrid=Hybrid())
     with Retriever.open(directory) as retriever:
         query = with_ids(query, retriever.collection)
-        found = explained(retriever, query, item_id(id, retriever.collection, any_part=True))
+        found = explained(
+            retriever,
+            query,
+            item_id(id, retriever.collection, any_part=True),
+            picture_pixels=None if image_out is None else _PICTURE_PIXELS,
+        )
     if as_json:
         render.write_json(
             {

@@ -6,14 +6,14 @@ the collection.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float32
 
 from indexer import Record
 from indexer.words import folded, name_text, tokens, units_of
-from omni_encoder import Encoder, MediaError, MediaItem, Modality, Span
+from omni_encoder import Encoder, MediaError, MediaItem, MediaLayout, Modality, Span
 from omni_encoder.attribution import (
     Region,
     Score,
@@ -92,7 +92,7 @@ class Explanation:
         words: What words of the query are said about it.
         judgement: What the score means; None where the encoder has no reference.
         caption: The item nearest to this one that has a caption or is a text; None if none is.
-        picture: The image, or the frame at `matched.moment`, as it was looked at.
+        picture: The image, or the frame at `matched.moment`; None if it wasn't asked for.
     """
 
     record: Record
@@ -105,7 +105,9 @@ class Explanation:
     picture: MediaItem | None
 
 
-def explain(retriever: Retriever, query: Query, id: str) -> Explanation:
+def explain(
+    retriever: Retriever, query: Query, id: str, *, picture_pixels: int | None = None
+) -> Explanation:
     """Explain the score that an item has for a query.
 
     Args:
@@ -113,6 +115,8 @@ def explain(retriever: Retriever, query: Query, id: str) -> Explanation:
         query: What is asked; its filters don't matter.
         id: The item. Without a part, that of its parts which scores best; but digits alone stand
             for the first line of a JSONL file.
+        picture_pixels: How long the shorter side of `picture` should be, at least, if it is wanted
+            and the file has so many.
 
     Raises:
         QueryError: There is no such item, or the query is wrong; see `Retriever.search`.
@@ -123,7 +127,10 @@ def explain(retriever: Retriever, query: Query, id: str) -> Explanation:
     record, score = _best_part(retriever, composed, id)
     raw = retriever.collection.vector_of(record.id)
     own = retriever.collection.centre(raw, record.modality)
-    matched, picture = _matched(retriever, composed, record)
+    matched, frame = _matched(retriever, composed, record)
+    picture = None
+    if picture_pixels is not None and frame is not None:
+        picture = _picture(retriever.encoder, record, frame, picture_pixels)
     return Explanation(
         record=record,
         score=score,
@@ -218,7 +225,8 @@ def _caption(
 
 def _matched(
     retriever: Retriever, composed: Composed, record: Record
-) -> tuple[Matched, MediaItem | None]:
+) -> tuple[Matched, int | None]:
+    """What matches, and the number of the frame that does; 0 for an image, None for no picture."""
     collection, query = retriever.collection, composed.vector
     unit = query / np.linalg.norm(query)
 
@@ -229,23 +237,28 @@ def _matched(
     if record.modality is Modality.TEXT:
         return _sentence(retriever.encoder, record, score), None
     try:
-        item = _decoded(retriever.encoder, record)
+        item = _decoded(record, retriever.encoder.spec.layout)
     except (MediaError, OSError) as error:
         return Matched(span=record.span, unread=str(error)), None
     if record.modality is Modality.AUDIO:
         falls, step = sound_influence(retriever.encoder, item, score)
         return Matched(span=record.span, moment=_moment(falls, step, record.span)), None
-    picture = item
-    moment = None
+    moment, frame = None, 0
     if record.modality is Modality.VIDEO:
         scores = frame_scores(retriever.encoder, item, score)
-        best = int(np.argmax(scores))
-        moment = _frame(best, len(scores), record.span)
-        picture = MediaItem(Modality.VIDEO, np.asarray(item.content)[best][None])
-    region = best_region(picture_influence(retriever.encoder, picture, score))
-    pixels = np.asarray(picture.content)
-    shown = MediaItem(Modality.IMAGE, pixels if pixels.ndim == 3 else pixels[0])
-    return Matched(span=record.span, moment=moment, region=region), shown
+        frame = int(np.argmax(scores))
+        moment = _frame(frame, len(scores), record.span)
+        item = MediaItem(Modality.VIDEO, np.asarray(item.content)[frame][None])
+    region = best_region(picture_influence(retriever.encoder, item, score))
+    return Matched(span=record.span, moment=moment, region=region), frame
+
+
+def _picture(encoder: Encoder, record: Record, frame: int, pixels: int) -> MediaItem:
+    """The image, or a frame of the video, in more pixels than the encoder wants."""
+    layout = encoder.spec.layout
+    larger = replace(layout, image_pixels=max(pixels, layout.image_pixels))
+    content = np.asarray(_decoded(record, larger).content)
+    return MediaItem(Modality.IMAGE, content if content.ndim == 3 else content[frame])
 
 
 def _sentence(encoder: Encoder, record: Record, score: Score) -> Matched:
@@ -257,12 +270,12 @@ def _sentence(encoder: Encoder, record: Record, score: Score) -> Matched:
     return Matched(span=record.span, sentence=sentences[best], sentence_score=float(scores[best]))
 
 
-def _decoded(encoder: Encoder, record: Record) -> MediaItem:
+def _decoded(record: Record, layout: MediaLayout) -> MediaItem:
     from omni_encoder.media import open_media
 
     if not record.paths:
         raise MediaError("no file is known of this item", reason="gone")
-    _, items = open_media(record.paths[0], encoder.spec.layout)
+    _, items = open_media(record.paths[0], layout)
     for item in items:
         if item.part == record.part:
             return item

@@ -13,7 +13,7 @@ Run = Callable[..., Ended]
 
 HIT_KEYS = {
     *("rank", "id", "path", "paths", "modality", "score", "span", "mime"),
-    *("title", "caption", "text", "width", "height", "duration_s"),
+    *("title", "caption", "text", "width", "height", "duration_s", "vector_rank", "text_rank"),
 }
 
 
@@ -45,6 +45,8 @@ def test_json_is_one_document_with_the_query_and_every_field_of_a_hit(
         "before": None,
         "exact": False,
         "merge": "cosine",
+        "hybrid": True,
+        "text_weight": 2.0,
     }
     assert [hit["rank"] for hit in document["hits"]] == [1, 2]
     assert all(set(hit) == HIT_KEYS for hit in document["hits"])

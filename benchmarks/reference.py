@@ -4,9 +4,8 @@ At most so many items of each modality are drawn by a seed, one of each group, s
 cohort is related to its neighbours; texts are one caption of each group. Items of the validation
 split are never looked at.
 
-Limits. A query part is strange when it is less familiar than all but 2% of the reference items are
-to the others. In each direction from a modality of which nonsense can be made, the limit is the
-least under which 96% of the ten best hits of nonsense are weak, where nonsense is made by chance
+Limits. In each direction from a modality of which nonsense can be made, the limit is the largest by
+which 98% of the ten best hits of nonsense are weak, where nonsense is made by chance
 (`nonsense.drawn_texts`, noise) and the hits are sought in the cohort; other directions get the
 middle of these limits. Only training items and made queries have a say.
 """
@@ -20,7 +19,6 @@ from jaxtyping import Float32
 
 from omni_encoder import Encoder, MediaItem, Modality, OmniError
 from retrieval.calibrate import Calibrator
-from retrieval.compose import EncodedPart
 from retrieval.reference import Cohort, Reference, direction
 
 from .manifest import ManifestItem, load_items
@@ -28,8 +26,7 @@ from .nonsense import drawn_texts, noise_images, noise_sounds
 from .space import Progress, Space, make_space
 from .vectors import VectorCache
 
-STRANGE = 0.02
-NONSENSE_WEAK = 0.96
+NONSENSE_WEAK = 0.98
 SEED = 0
 DEPTH = 10
 
@@ -82,9 +79,7 @@ def make_reference(
         vectors = kept.texts([caption for caption, _ in captions])
         cohorts[Modality.TEXT] = Cohort(vectors, np.array([group for _, group in captions]))
     kept.save()
-    reference = Reference(
-        encoder.spec.fingerprint, cohorts, strange=dict.fromkeys(cohorts, STRANGE)
-    )
+    reference = Reference(encoder.spec.fingerprint, cohorts)
     return replace(reference, limits=_limits(reference, space, nonsense(encoder, options.seed)))
 
 
@@ -145,8 +140,9 @@ def _limits(
     calibrator = Calibrator(reference, space.centre)
     limits: dict[str, float] = {}
     for asked, vectors in made.items():
+        queries = space.centre_all(vectors, asked)
         for found in reference.cohorts:
-            limits[direction(asked, found)] = _limit(calibrator, asked, found, vectors)
+            limits[direction(asked, found)] = _limit(calibrator, asked, found, queries)
     middle = float(np.median(list(limits.values()))) if limits else 0.0
     for asked in reference.cohorts:
         for found in reference.cohorts:
@@ -158,18 +154,10 @@ def _limit(
     calibrator: Calibrator,
     asked: Modality,
     found: Modality,
-    vectors: Float32[np.ndarray, "queries dim"],
+    queries: Float32[np.ndarray, "queries dim"],
 ) -> float:
-    """The least limit under which enough of nonsense is weak."""
+    """The largest limit by which enough of nonsense is weak."""
     rows = calibrator.rows(found)
-    chances: list[float] = []
-    for vector in vectors:
-        part = EncodedPart(asked, vector)
-        query = calibrator.centred(part)
-        best = np.sort(rows @ query)[::-1][:DEPTH]
-        judged = calibrator.judge(
-            [part], query, [(float(s), found) for s in best], items={found: len(rows)}
-        )
-        strange = calibrator.strange([part])
-        chances += [0.0 if strange or j is None else j.best_percentile / 100 for j in judged]
-    return float(np.nextafter(np.quantile(chances, NONSENSE_WEAK), 1))
+    best = np.sort(queries @ rows.T, axis=1)[:, ::-1][:, :DEPTH]
+    expected = calibrator.tail(asked, found).above(best.ravel().astype(np.float64)) * len(rows)
+    return float(np.quantile(expected, 1 - NONSENSE_WEAK, method="lower"))

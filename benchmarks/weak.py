@@ -21,7 +21,6 @@ from jaxtyping import Bool, Float32, Int64
 
 from omni_encoder import Encoder, Modality
 from retrieval.calibrate import Calibrator
-from retrieval.compose import EncodedPart
 from retrieval.evaluate import DIRECTIONS, Direction, bootstrap_interval, carries, distinct, shares
 from retrieval.reference import Reference
 
@@ -195,8 +194,7 @@ def _ask(
         found: Sequence[tuple[float, Modality]] = [
             (float(scores[number, place]), candidates.modality) for place in places
         ]
-        part = EncodedPart(asked.modality, asked.vectors[number])
-        judged = calibrator.judge([part], queries[number], found, items=items)
+        judged = calibrator.judge(asked.modality, found, items=items)
         weak = [float(judgement is not None and judgement.weak) for judgement in judged]
         if relevant is None:
             tally.nonsense += weak

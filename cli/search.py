@@ -249,7 +249,7 @@ def hit_json(hit: "Hit") -> dict[str, object]:
     judged = hit.judgement
     meaning = {
         "percentile": None if judged is None else judged.percentile,
-        "best_percentile": None if judged is None else judged.best_percentile,
+        "expected": None if judged is None else judged.expected,
         "weak": None if judged is None else judged.weak,
     }
     ranks = {"rank": hit.rank, "score": hit.score} | ranks_json(hit)
@@ -346,15 +346,11 @@ def _write_table(hits: Sequence["Hit"]) -> None:
     """Write the hits; what is weak comes last, and a line (or, in a pipe, a column) says so."""
     rows = [_row(hit) for hit in hits]
     weak = [hit.judgement is not None and hit.judgement.weak for hit in hits]
-    if not render.on_terminal():
-        marked = [
-            [*row, "weak" if is_weak else ""] for row, is_weak in zip(rows, weak, strict=True)
-        ]
-        render.table((*_COLUMNS, render.Column("")), marked)
-    else:
-        if any(weak):
-            rows.insert(weak.index(True), ["", "", "", _WEAK_LINE, "", "", ""])
-        render.table(_COLUMNS, rows)
+    if any(weak) and render.on_terminal():
+        rows.insert(weak.index(True), ["", "", "", _WEAK_LINE, "", "", ""])
+    elif any(hit.judgement is not None for hit in hits):
+        rows = [[*row, "weak" if mark else ""] for row, mark in zip(rows, weak, strict=True)]
+    render.table(_COLUMNS, rows)
     if all(weak) and weak:
         render.note("All of this is weak: unrelated things would score as high.")
 

@@ -173,7 +173,7 @@ class JointTrainer:
         self.optimizer.step()
         if step + 1 < self.settings.steps:
             self.schedule.step()
-        return {"loss": float(loss), "cosine": float(cosine)}
+        return {"loss": float(loss.detach()), "cosine": float(cosine.detach())}
 
     def _noisy(self, rows: np.ndarray) -> Float[Tensor, "batch width"]:
         vectors = self.vectors[torch.from_numpy(rows)]

@@ -1,37 +1,36 @@
 """What a score means, beside the scores of things that have nothing to do with each other.
 
-A score s of query q is first put in standard deviations of q's own scores over the reference items
-of the hit's modality, z = (s - mean) / deviation: some queries are near everything (in the
-verification of speakers this is Z-norm). The z of unrelated reference pairs of the same two
-modalities say how rare z is: F(z) is the share of them below it. Beyond the largest 1% F goes on as
-an exponential tail (peaks over threshold, shape 0), so that it can be asked about collections
-larger than the reference. The best of n unrelated items stays below z with probability F(z)^n.
+F(s) is the share of unrelated reference pairs of a hit's two modalities that score below s; beyond
+the largest 0.1% it goes on as an exponential tail (peaks over threshold, shape 0), so that it can be
+asked about collections larger than the reference. In a collection of n items n (1 - F(s)) unrelated
+ones are expected to score at least s: the best of 10,000 unrelated items scores higher than that of
+100, and this number (the E-value of sequence search) says by how much. A hit is weak when it is
+above a limit of the two modalities, which comes with the reference: meaningless queries, which are
+near nothing, get hits of which far more unrelated ones were to be expected.
 
-A hit is weak when F(z)^n is below a limit of its two modalities, or when no part of the query is
-like anything in the reference: the nearest reference item of its own modality is farther from it
-than from all but a few of the reference items themselves. Both limits come with the reference.
+Putting each query's scores into standard deviations first (Z-norm) was tried and is worse: that
+meaningless queries are near nothing is what tells them apart (docs/adr/0051).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Float32, Float64
 
 from omni_encoder import Modality
 
 from .compose import Centre, EncodedPart
-from .embed import unit
 from .judgement import Judgement
 from .reference import Reference, direction
 
-_TAIL = 0.01
-_LEAST = 1e-6  # a deviation below this would be that of equal vectors
+_TAIL = 0.001
+_LEAST = 1e-6  # a scale below this would be that of equal scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tail:
-    """How values of unrelated pairs are distributed.
+    """How the scores of unrelated pairs are distributed.
 
     Attributes:
         values: Sorted, ascending.
@@ -52,14 +51,14 @@ class Tail:
         return cls(ordered, start, max(float(excess.mean()) if len(excess) else 0.0, _LEAST))
 
     def above(self, values: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-        """The share of unrelated pairs above each value, never quite 0."""
+        """The share of unrelated pairs at or above each value; beyond all of them nearly 0."""
         below = np.searchsorted(self.values, values, side="left") / len(self.values)
         beyond = _TAIL * np.exp(-np.maximum(values - self.start, 0) / self.scale)
         return np.where(values > self.start, beyond, 1 - below)
 
 
 class Calibrator:
-    """Judges scores of one collection by an encoder's reference."""
+    """Judges the scores of one collection by an encoder's reference."""
 
     def __init__(self, reference: Reference, centre: Centre) -> None:
         """Judge by `reference`.
@@ -72,16 +71,14 @@ class Calibrator:
         self._centre = centre
         self._rows: dict[Modality, Float32[np.ndarray, "items dim"]] = {}
         self._tails: dict[tuple[Modality, Modality], Tail] = {}
-        self._nearest: dict[Modality, Float64[np.ndarray, " items"]] = {}
 
     def knows(self, modality: Modality) -> bool:
-        """Whether hits of a modality can be judged."""
+        """Whether scores of a modality can be judged."""
         return modality in self._reference.cohorts
 
     def judge(
         self,
-        parts: Sequence[EncodedPart],
-        vector: Float32[np.ndarray, " dim"],
+        asked: Modality,
         found: Sequence[tuple[float, Modality]],
         *,
         items: Mapping[Modality, int],
@@ -89,60 +86,24 @@ class Calibrator:
         """What each of a query's scores means.
 
         Args:
-            parts: The query's parts.
-            vector: What they were composed to, centred.
+            asked: The query's modality; see `leading` for one of several parts.
             found: Scores and modalities of hits.
-            items: How many items of each modality were searched.
+            items: How many items of each modality the collection has.
 
         Returns:
             A judgement for each of `found`; None where the reference knows nothing of a modality.
         """
-        asked = max(parts, key=lambda part: part.weight).modality
-        if not self.knows(asked):
-            return [None] * len(found)
-        strange = self.strange(parts)
         judged: list[Judgement | None] = [None] * len(found)
-        query = unit(vector.astype(np.float64)[None])[0]
         for modality in dict.fromkeys(kind for _, kind in found):
-            if not self.knows(modality):
+            if not (self.knows(asked) and self.knows(modality)):
                 continue
             places = [i for i, (_, kind) in enumerate(found) if kind is modality]
-            scores = np.array([found[i][0] for i in places])
-            own = self.rows(modality) @ query
-            z = (scores - own.mean()) / max(float(own.std()), _LEAST)
-            above = self.tail(asked, modality).above(z)
-            best = np.exp(items.get(modality, 1) * np.log1p(-np.minimum(above, 1 - 1e-12)))
-            limit = self._reference.limits.get(direction(asked, modality), 0.0)
-            for i, share, chance in zip(places, above.tolist(), best.tolist(), strict=True):
-                weak = strange or chance < limit
-                judged[i] = Judgement(100 * (1 - share), 100 * chance, weak=weak)
+            above = self.tail(asked, modality).above(np.array([found[i][0] for i in places]))
+            limit = self._reference.limits.get(direction(asked, modality), np.inf)
+            for i, share in zip(places, above.tolist(), strict=True):
+                expected = share * items.get(modality, 1)
+                judged[i] = Judgement(100 * (1 - share), expected, weak=expected > limit)
         return judged
-
-    def strange(self, parts: Sequence[EncodedPart]) -> bool:
-        """Whether no wanted part is like anything in the reference."""
-        wanted = [part for part in parts if part.weight > 0] or list(parts)
-        return all(
-            self.knows(part.modality)
-            and self.familiarity(part) < self._reference.strange.get(part.modality, 0.0)
-            for part in wanted
-        )
-
-    def familiarity(self, part: EncodedPart) -> float:
-        """The share of reference items of a part's modality that are farther from all others."""
-        near = float((self.rows(part.modality) @ self.centred(part)).max())
-        return float((self.nearest(part.modality) < near).mean())
-
-    def centred(self, part: EncodedPart) -> Float32[np.ndarray, " dim"]:
-        """A part's unit vector, less the mean of its modality."""
-        return self._centre(part.vector, part.modality)
-
-    def nearest(self, modality: Modality) -> Float64[np.ndarray, " items"]:
-        """For each reference item the cosine to the nearest one that isn't related to it."""
-        if modality not in self._nearest:
-            scores = self.rows(modality) @ self.rows(modality).T
-            scores[self._related(modality, modality)] = -1
-            self._nearest[modality] = scores.max(axis=1).astype(np.float64)
-        return self._nearest[modality]
 
     def rows(self, modality: Modality) -> Float32[np.ndarray, "items dim"]:
         """The reference items of a modality, centred."""
@@ -152,17 +113,15 @@ class Calibrator:
         return self._rows[modality]
 
     def tail(self, asked: Modality, found: Modality) -> Tail:
-        """The z of unrelated reference pairs."""
+        """The scores of unrelated reference pairs."""
         if (asked, found) not in self._tails:
-            scores = (self.rows(asked) @ self.rows(found).T).astype(np.float64)
-            unrelated = ~self._related(asked, found)
-            count = np.maximum(unrelated.sum(axis=1, keepdims=True), 1)
-            mean = (scores * unrelated).sum(axis=1, keepdims=True) / count
-            spread = ((scores - mean) ** 2 * unrelated).sum(axis=1, keepdims=True) / count
-            z = (scores - mean) / np.maximum(np.sqrt(spread), _LEAST)
-            self._tails[asked, found] = Tail.of(z[unrelated].astype(np.float32))
+            cohorts = self._reference.cohorts
+            unrelated = cohorts[asked].groups[:, None] != cohorts[found].groups[None]
+            scores = self.rows(asked) @ self.rows(found).T
+            self._tails[asked, found] = Tail.of(scores[unrelated])
         return self._tails[asked, found]
 
-    def _related(self, asked: Modality, found: Modality) -> Bool[np.ndarray, "asked found"]:
-        groups = self._reference.cohorts
-        return groups[asked].groups[:, None] == groups[found].groups[None]
+
+def leading(parts: Sequence[EncodedPart]) -> Modality:
+    """The modality of the part that counts most, the first of equals."""
+    return max(parts, key=lambda part: part.weight).modality

@@ -1,5 +1,6 @@
 """What the score of a hit means."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -9,11 +10,19 @@ class Judgement:
 
     Attributes:
         percentile: How many percent of unrelated pairs score lower.
-        best_percentile: How many percent of collections of this size would have no unrelated item
-            that scores so high: the percentile among the best of as many unrelated items.
+        expected: How many unrelated items are expected to score as high in a collection of this
+            size.
         weak: Whether the hit may as well be chance; see `retrieval.calibrate`.
     """
 
     percentile: float
-    best_percentile: float
+    expected: float
     weak: bool
+
+    @property
+    def best_percentile(self) -> float:
+        """How many percent of collections of this size have no unrelated item that scores so high.
+
+        It is the percentile among the best of as many unrelated items.
+        """
+        return 100 * math.exp(-self.expected)

@@ -44,15 +44,13 @@ class Reference:
     Attributes:
         fingerprint: Of the encoder.
         cohorts: Those that there are.
-        limits: By `direction`: a hit is weak below this share of collections whose best unrelated
-            item scores lower, in 0..1.
-        strange: By modality: a query part is strange below this familiarity, in 0..1.
+        limits: By `direction`: a hit is weak where more unrelated items than this are expected to
+            score as high.
     """
 
     fingerprint: str
     cohorts: Mapping[Modality, Cohort]
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
-    strange: Mapping[Modality, float] = field(default_factory=dict[Modality, float])
 
 
 def direction(asked: Modality, found: Modality) -> str:
@@ -63,8 +61,7 @@ def direction(asked: Modality, found: Modality) -> str:
 def save_reference(reference: Reference, path: Path) -> None:
     """Write a reference, whole or not at all; vectors are kept in half precision."""
     arrays: dict[str, np.ndarray] = {"fingerprint": np.array(reference.fingerprint)}
-    limits = {"limits": dict(reference.limits), "strange": dict(reference.strange)}
-    arrays["limits"] = np.array(json.dumps(limits, sort_keys=True))
+    arrays["limits"] = np.array(json.dumps(dict(reference.limits), sort_keys=True))
     for modality, cohort in reference.cohorts.items():
         arrays[f"{modality}.vectors"] = cohort.vectors.astype(np.float16)
         arrays[f"{modality}.groups"] = cohort.groups
@@ -90,13 +87,8 @@ def read_reference(path: Path) -> Reference:
                 for modality in Modality
                 if f"{modality}.vectors" in stored
             }
-            chosen = cast("dict[str, dict[str, float]]", json.loads(str(stored["limits"])))
-            return Reference(
-                str(stored["fingerprint"]),
-                cohorts,
-                limits=chosen["limits"],
-                strange={Modality(m): share for m, share in chosen["strange"].items()},
-            )
+            limits = cast("dict[str, float]", json.loads(str(stored["limits"])))
+            return Reference(str(stored["fingerprint"]), cohorts, limits)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise OmniError(
             f"{path} can't be read as a reference: {error}",

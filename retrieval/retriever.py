@@ -19,7 +19,7 @@ from omni_encoder import (
     load_encoder,
 )
 
-from .calibrate import Calibrator
+from .calibrate import Calibrator, leading
 from .compose import Arithmetic, Composer, EncodedPart, Joint
 from .embed import embed_file, embed_texts
 from .hybrid import DEPTH
@@ -173,7 +173,7 @@ class Retriever:
             return hits
         found = [(hit.score, hit.record.modality) for hit in hits]
         judged = self._calibrator.judge(
-            composed.parts, composed.vector, found, items=self._collection.counts()
+            leading(composed.parts), found, items=self._collection.counts()
         )
         marked = [
             replace(hit, judgement=_for(hit, judgement))

@@ -326,7 +326,7 @@ def _query_json(query: "Query") -> dict[str, object]:
 
 def term_json(term: "Term") -> dict[str, object]:
     """A part of a query as it stands in JSON."""
-    weight = {} if term.weight == 1 else {"weight": term.weight}
+    weight: dict[str, object] = {} if term.weight == 1 else {"weight": term.weight}
     if term.modality is None:
         return {"like": term.content} | weight
     kind = str(term.modality)

@@ -155,7 +155,7 @@ def _best(kept: Sequence[_Kept], apart: str | None) -> Matches:
         groups = one.segment.facts.groups(one.positions[places], apart=apart)
         for place, position in zip(
             cast("list[int]", places.tolist()),
-            cast("list[int]", one.positions[places].tolist()),
+            one.positions[places].tolist(),
             strict=True,
         ):
             keys[start + place] = groups[position]

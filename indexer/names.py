@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
+from omni_encoder import Modality
+
 from .catalogue import CATALOGUE_NAME
 from .entries import ContentKey
 from .words import Unit, create, look, name_text, occurrences
@@ -51,11 +53,14 @@ class NamesFile:
         connection = self._refreshed()
         found: set[ContentKey] = set()
         documents, _ = occurrences(connection, unit)
-        for document in cast("list[int]", documents.tolist()):
-            row = connection.execute(
-                "SELECT content, modality FROM names WHERE id = ?", (document,)
-            ).fetchone()
-            found.add(ContentKey(*cast("tuple[str, str]", row)))
+        for document in documents.tolist():
+            content, modality = cast(
+                "tuple[str, str]",
+                connection.execute(
+                    "SELECT content, modality FROM names WHERE id = ?", (document,)
+                ).fetchone(),
+            )
+            found.add(ContentKey(content, Modality(modality)))
         return sorted(found)
 
     def _refreshed(self) -> sqlite3.Connection:
@@ -65,16 +70,16 @@ class NamesFile:
             return self._opened
         try:
             connection = self._opened or self._open(str(self._path))
-            _update(connection, self._catalogue)
+            _update(connection, self._catalogue, stamp)
         except sqlite3.Error:  # damaged, or in a folder that can't be written to
             self._opened = None
             try:
                 self._path.unlink(missing_ok=True)
                 connection = self._open(str(self._path))
-                _update(connection, self._catalogue)
+                _update(connection, self._catalogue, stamp)
             except (sqlite3.Error, OSError):
                 connection = self._open(":memory:")
-                _update(connection, self._catalogue)
+                _update(connection, self._catalogue, stamp)
         self._opened = connection
         self._stamp = stamp if _settled(stamp) else None
         return connection
@@ -95,20 +100,23 @@ class NamesFile:
                     " content TEXT NOT NULL, modality TEXT NOT NULL)"
                 )
                 create(connection, "name", keeps_text=True)
+                connection.execute("CREATE TABLE stamps (stamp TEXT)")
                 connection.execute(f"PRAGMA user_version = {FORMAT}")
             connection.execute("COMMIT")
         look(connection)
         return connection
 
 
-def _update(connection: sqlite3.Connection, catalogue: Path) -> None:
-    """Bring the index up to the catalogue."""
+def _update(connection: sqlite3.Connection, catalogue: Path, stamp: _Stamp) -> None:
+    """Bring the index up to the catalogue, which has a stamp of this kind."""
+    # A stamp that may hide a change is never written.
+    sure = repr(stamp) if _settled(stamp) else None
+    (seen,) = connection.execute("SELECT max(stamp) FROM stamps").fetchone()
+    if seen is not None and seen == sure:
+        return
     _attach(connection, catalogue)
     try:
         run = connection.execute
-        differs = f"SELECT EXISTS ({_HELD} EXCEPT {_KNOWN}), EXISTS ({_KNOWN} EXCEPT {_HELD})"
-        if run(differs).fetchone() == (0, 0):
-            return
         run("BEGIN IMMEDIATE")
         try:
             gone = run(
@@ -120,6 +128,8 @@ def _update(connection: sqlite3.Connection, catalogue: Path) -> None:
                 number = run("INSERT INTO names VALUES (NULL, ?, ?, ?)", row).lastrowid
                 text = name_text(cast("bytes", row[0]).decode("utf-8", "replace"))
                 run("INSERT INTO words (rowid, name) VALUES (?, ?)", (number, text))
+            run("DELETE FROM stamps")
+            run("INSERT INTO stamps VALUES (?)", (sure,))
         except BaseException:
             run("ROLLBACK")
             raise

@@ -65,7 +65,7 @@ def truth(captions: Mapping[int, str | None], words: tuple[str, ...]) -> dict[st
     average = sum(lengths) / max(1, len(lengths))
     scores: dict[str, float] = {}
     for word in words:
-        holds = {}
+        holds: dict[int, float] = {}
         for number, words_of in said.items():
             count = words_of.count(word)
             long = 1 - B + B * len(words_of) / average

@@ -66,9 +66,10 @@ def test_the_catalogue_is_not_read_again_while_it_stays_as_it_is(
         os.utime(path, (past, past))
     index = NamesFile(directory, directory / "cache")
     assert found(index, "red") == [RED]
-    monkeypatch.setattr(names, "_update", None)  # would fail
+    monkeypatch.setattr(names, "_attach", None)  # would fail
 
     assert found(index, "car") == [RED, BLUE]
+    assert found(NamesFile(directory, directory / "cache"), "car") == [RED, BLUE]
 
 
 def test_without_a_catalogue_nothing_is_known(directory: Path) -> None:

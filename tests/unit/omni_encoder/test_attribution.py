@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from tests.toy import DIM, ToyEncoder
 class Redness(ToyEncoder):
     """Its vectors know how red media are, or how loud, and nothing else."""
 
-    def encode(self, items: list[MediaItem]) -> np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def encode(self, items: Sequence[MediaItem]) -> np.ndarray:
         rows = np.zeros((len(items), DIM), np.float32)
         for row, item in zip(rows, items, strict=True):
             content = np.asarray(item.content).astype(np.float64)

@@ -1,12 +1,14 @@
 """How well queries of several parts are answered, by two composers, beside each part alone.
 
-Question. Does a query of several parts find more than its best part, and which composer finds more?
+Question. Does a query of several parts find more than its best part, and which composer finds
+more?
 Protocol. The queries of `composed_queries`, over all items of the target modality in the manifest
-(or split), by the cosine of centred vectors. Rows: each part alone, `arithmetic`, and `joint` if the
-encoder reads sequences. Ties count as worst case. What is drawn is drawn by three seeds.
-Reading. `ndcg@10` and `success@1` are means over queries, and over seeds; `spread` is the range over
-seeds. Compare rows of one task only. `against` gives paired differences with a bootstrap 95%
-interval over all queries of all seeds, and a paired randomisation test. The last line is JSON.
+(or split), by the cosine of centred vectors. Rows: each part alone, `arithmetic`, and `joint` if
+the encoder reads sequences. Ties count as worst case. What is drawn is drawn by three seeds.
+Reading. `ndcg@10` and `success@1` are means over queries, and over seeds; `spread` is the range
+over seeds. `unwanted@10` is the share of the first ten that are what the query doesn't want.
+Compare rows of one task only. `against` gives paired differences with a bootstrap 95% interval
+over all queries of all seeds, and a paired randomisation test. The last line is JSON.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from omni_encoder import Encoder, JointEncoder, Modality, OmniError
-from retrieval.compose import Arithmetic, Composer, EncodedPart, Joint
+from retrieval.compose import UNWANTED, Arithmetic, Composer, EncodedPart, Joint
 from retrieval.evaluate import rank_vectors
 from retrieval.metrics import ndcg_at_k, success_at_k
 from retrieval.significance import compare
@@ -31,6 +33,8 @@ from .vectors import VectorCache
 SCHEMA = 1
 SEEDS = (0, 1, 2)
 _METRICS = ("ndcg@10", "success@1")
+_UNWANTED = "unwanted@10"
+_FIRST = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class ComposedOptions:
         progress: Called with what is being encoded, files done and files in all.
     """
 
-    unwanted: float = 1.0
+    unwanted: float = UNWANTED
     seeds: tuple[int, ...] = SEEDS
     limit: int | None = None
     progress: Progress | None = None
@@ -119,7 +123,7 @@ class _Measurer:
         names = list(measured[0])
         rows = {name: _summary([fold[name] for fold in measured]) for name in names}
         joined = {
-            name: {m: np.concatenate([fold[name][m] for fold in measured]) for m in _METRICS}
+            name: {m: np.concatenate([f[name][m] for f in measured]) for m in measured[0][name]}
             for name in names
         }
         alone = [name for name in names if name not in self._composers]
@@ -186,11 +190,17 @@ def _judge(
         "ndcg@10": lambda: ndcg_at_k(ranking, k=10),
         "success@1": lambda: success_at_k(ranking, k=1),
     }
-    return {name: figures[name]() for name in _METRICS}
+    row = {name: figures[name]() for name in _METRICS}
+    if queries[0].unwanted:
+        first = np.argsort(-(vectors @ candidates.T), axis=1, kind="stable")[:, :_FIRST]
+        row[_UNWANTED] = np.array(
+            [np.isin(f, q.unwanted).mean() for f, q in zip(first, queries, strict=True)]
+        )
+    return row
 
 
 def _summary(folds: Sequence[Row]) -> dict[str, object]:
-    means = {name: [float(fold[name].mean()) for fold in folds] for name in _METRICS}
+    means = {name: [float(fold[name].mean()) for fold in folds] for name in folds[0]}
     summary: dict[str, object] = {name: float(np.mean(values)) for name, values in means.items()}
     if len(folds) > 1:
         summary["spread"] = {n: max(values) - min(values) for n, values in means.items()}
@@ -198,7 +208,7 @@ def _summary(folds: Sequence[Row]) -> dict[str, object]:
 
 
 def _difference(a: Row, b: Row) -> dict[str, object]:
-    found = {name: compare(a[name], b[name]) for name in _METRICS}
+    found = {name: compare(a[name], b[name]) for name in a}
     return {
         name: {"difference": c.difference, "interval": list(c.interval), "p": c.p}
         for name, c in found.items()

@@ -1,10 +1,10 @@
 """Queries of several parts, made of annotations that people made for other purposes.
 
-    name + picture -> picture     an emoji's name and its picture in one style; the other styles answer
+    name + picture -> picture     a name and a picture in one style; the other styles answer
     name + picture -> video       the same; the animated emoji answers
     name + picture -> audio       a thing's name and picture; the sounds with its pair id answer
     name + sound -> picture       a thing's name and sound; the pictures with its pair id answer
-    picture + tag -> picture      a picture with tag A and not B, and the word B; what has both answers
+    picture + tag -> picture      a picture with tag A, not B, and the word B; what has both answers
     tag + tag -> picture          the words A and B; what has both answers
     tag - tag -> picture          the word A, and not the word B; what has A and not B answers
 
@@ -38,11 +38,13 @@ class ComposedQuery:
         parts: Texts and files, each with its weight's sign: 1 is wanted, -1 is not.
         answers: Numbers of the candidates that answer it.
         own: The candidate that is a part of the query and isn't ranked, or -1.
+        unwanted: Numbers of the candidates that what isn't wanted is said of.
     """
 
     parts: tuple[tuple[Part, int], ...]
     answers: tuple[int, ...]
     own: int = -1
+    unwanted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,8 @@ def tag_tasks(
         words.append(ComposedQuery(((_text(a), 1), (_text(b), 1)), answers))
     for a, b in _drawn(apart, generator):
         answers = tuple(sorted(carriers[a] - carriers[b]))
-        without.append(ComposedQuery(((_text(a), 1), (_text(b), -1)), answers))
+        parts = ((_text(a), 1), (_text(b), -1))
+        without.append(ComposedQuery(parts, answers, unwanted=tuple(sorted(carriers[b]))))
     return [
         ComposedTask("tag+picture->picture", Modality.IMAGE, seen, ("tag", "picture")),
         ComposedTask("tag+tag->picture", Modality.IMAGE, words, ("tag", "other tag")),

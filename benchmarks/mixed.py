@@ -1,12 +1,13 @@
 """What the modality means are worth where texts, images, sounds and videos lie in one collection.
 
 Question. With everything in one index, does a query find what belongs to it, of whatever kind?
-Protocol. The collection holds every item of the manifest (or split) and every distinct caption as a
-text. Each of them asks for all others. A medium and a text belong together when it carries the
+Protocol. The collection holds every item of the manifest (or split) and every distinct caption as
+a text. Each of them asks for all others. A medium and a text belong together when it carries the
 text; two texts, when one item carries both; two media, when they share label and source, or the
-pair id. Rows: `raw` cosines, and `centred`: each side less the mean of its modality, as search does.
-Reading. nDCG@10 by the query's modality. `same_kind@10` is the share of a query's first ten that are
-of its own modality: the gap between modalities puts it near 1. The last line is JSON.
+pair id. Rows: `raw` cosines, and `centred`: each side less the mean of its modality, as search
+does.
+Reading. nDCG@10 by the query's modality. `same_kind@10` is the share of a query's first ten that
+are of its own modality: the gap between modalities puts it near 1. The last line is JSON.
 """
 
 from collections.abc import Sequence

@@ -4,10 +4,13 @@ At most so many items of each modality are drawn by a seed, one of each group, s
 cohort is related to its neighbours; texts are one caption of each group. Items of the validation
 split are never looked at.
 
-Limits. In each direction from a modality of which nonsense can be made, the limit is the largest by
-which 98% of the ten best hits of nonsense are weak, where nonsense is made by chance
-(`nonsense.drawn_texts`, noise) and the hits are sought in the cohort; other directions get the
-middle of these limits. Only training items and made queries have a say.
+Limits. Nonsense is made by chance (`nonsense.drawn_texts`, noise). A query part is strange when it
+is less familiar than 95% of nonsense; a modality of which more than a tenth of the reference items
+were strange then, to the others, has no such rule (noise looks like textures, and sounds like
+rain). In each direction from a modality of which nonsense can be made, the limit is the largest by
+which 98% of the ten best hits of nonsense, sought in the cohort, are weak, but at least 0.5: what
+half an unrelated item would match is not weak. Other directions get the middle of these limits.
+Only training items and made queries have a say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from omni_encoder import Encoder, MediaItem, Modality, OmniError
-from retrieval.calibrate import Calibrator
+from retrieval.calibrate import Calibrator, mean_of_nearest
+from retrieval.compose import EncodedPart
 from retrieval.reference import Cohort, Reference, direction
 
 from .manifest import ManifestItem, load_items
@@ -26,7 +30,10 @@ from .nonsense import drawn_texts, noise_images, noise_sounds
 from .space import Progress, Space, make_space
 from .vectors import VectorCache
 
+NONSENSE_STRANGE = 0.95
 NONSENSE_WEAK = 0.98
+MOST_STRANGE = 0.1
+LEAST_LIMIT = 0.5
 SEED = 0
 DEPTH = 10
 
@@ -80,7 +87,9 @@ def make_reference(
         cohorts[Modality.TEXT] = Cohort(vectors, np.array([group for _, group in captions]))
     kept.save()
     reference = Reference(encoder.spec.fingerprint, cohorts)
-    return replace(reference, limits=_limits(reference, space, nonsense(encoder, options.seed)))
+    made = nonsense(encoder, options.seed)
+    reference = replace(reference, strange=_strange(reference, space, made))
+    return replace(reference, limits=_limits(reference, space, made))
 
 
 def nonsense(encoder: Encoder, seed: int) -> Mapping[Modality, Float32[np.ndarray, "queries dim"]]:
@@ -133,6 +142,23 @@ def _group(item: ManifestItem) -> str:
     return f"label:{item.label}@{item.source}" if item.label is not None else f"id:{item.id}"
 
 
+def _strange(
+    reference: Reference, space: Space, made: Mapping[Modality, Float32[np.ndarray, "queries dim"]]
+) -> dict[Modality, float]:
+    """Below which familiarity a part is strange, by modality, where that is worth its cost."""
+    calibrator = Calibrator(reference, space.centre)
+    chosen: dict[Modality, float] = {}
+    for modality, vectors in made.items():
+        rows, groups = calibrator.rows(modality), reference.cohorts[modality].groups
+        nothing = mean_of_nearest(space.centre_all(vectors, modality) @ rows.T)
+        among = rows @ rows.T
+        among[groups[:, None] == groups[None]] = -1
+        limit = float(np.quantile(nothing, NONSENSE_STRANGE))
+        if (mean_of_nearest(among) < limit).mean() <= MOST_STRANGE:
+            chosen[modality] = limit
+    return chosen
+
+
 def _limits(
     reference: Reference, space: Space, made: Mapping[Modality, Float32[np.ndarray, "queries dim"]]
 ) -> dict[str, float]:
@@ -141,8 +167,10 @@ def _limits(
     limits: dict[str, float] = {}
     for asked, vectors in made.items():
         queries = space.centre_all(vectors, asked)
+        strange = np.array([calibrator.strange([EncodedPart(asked, row)]) for row in vectors])
         for found in reference.cohorts:
-            limits[direction(asked, found)] = _limit(calibrator, asked, found, queries)
+            limit = _limit(calibrator, found, queries, asked=asked, strange=strange)
+            limits[direction(asked, found)] = limit
     middle = float(np.median(list(limits.values()))) if limits else 0.0
     for asked in reference.cohorts:
         for found in reference.cohorts:
@@ -152,12 +180,17 @@ def _limits(
 
 def _limit(
     calibrator: Calibrator,
-    asked: Modality,
     found: Modality,
     queries: Float32[np.ndarray, "queries dim"],
+    *,
+    asked: Modality,
+    strange: Bool[np.ndarray, " queries"],
 ) -> float:
     """The largest limit by which enough of nonsense is weak."""
     rows = calibrator.rows(found)
-    best = np.sort(queries @ rows.T, axis=1)[:, ::-1][:, :DEPTH]
+    best = np.sort(queries[~strange] @ rows.T, axis=1)[:, ::-1][:, :DEPTH]
     expected = calibrator.tail(asked, found).above(best.ravel().astype(np.float64)) * len(rows)
-    return float(np.quantile(expected, 1 - NONSENSE_WEAK, method="lower"))
+    # Hits of strange queries are weak in any case; they count among those that are.
+    expected = np.append(expected, np.full(DEPTH * int(strange.sum()), np.inf))
+    limit = float(np.quantile(expected, 1 - NONSENSE_WEAK, method="lower"))
+    return max(limit, LEAST_LIMIT) if np.isfinite(limit) else float(len(rows))

@@ -6,9 +6,10 @@ True queries are those of `retrieval.evaluate.DIRECTIONS`; a first hit is true w
 Nonsense queries are `nonsense.typed_texts`, noise pictures and noise sounds, none of which chose a
 limit. Each asks for its ten best.
 Reading. `nonsense_weak` is the share of results of nonsense that are weak (wanted: at least .95),
-`true_kept` the share of true first hits that are not (wanted: at least .90), `wrong_weak` the share
-of wrong first hits that are weak. `all` pools the results of all directions. `by_size` asks the same
-of smaller collections, drawn at random: a limit that forgot the size would move. The last line is JSON.
+`true_kept` the share of true first hits that are not (wanted: at least .90), `wrong_weak` the
+share of wrong first hits that are weak. `all` pools the results of all directions. `by_size` asks
+the same of smaller collections, drawn at random: a limit that forgot the size would move. The last
+line is JSON.
 """
 
 from collections import defaultdict
@@ -21,6 +22,7 @@ from jaxtyping import Bool, Float32, Int64
 
 from omni_encoder import Encoder, Modality
 from retrieval.calibrate import Calibrator
+from retrieval.compose import EncodedPart
 from retrieval.evaluate import DIRECTIONS, Direction, bootstrap_interval, carries, distinct, shares
 from retrieval.reference import Reference
 
@@ -194,7 +196,8 @@ def _ask(
         found: Sequence[tuple[float, Modality]] = [
             (float(scores[number, place]), candidates.modality) for place in places
         ]
-        judged = calibrator.judge(asked.modality, found, items=items)
+        strange = calibrator.strange([EncodedPart(asked.modality, asked.vectors[number])])
+        judged = calibrator.judge(asked.modality, found, items=items, strange=strange)
         weak = [float(judgement is not None and judgement.weak) for judgement in judged]
         if relevant is None:
             tally.nonsense += weak

@@ -44,7 +44,7 @@ def composed(
     cache: CacheOption = None,
     unwanted: Annotated[
         float, typer.Option("--unwanted", metavar="W", help="The weight of what is not wanted.")
-    ] = 1.0,
+    ] = 0.3,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,7 +62,7 @@ def composed(
     with render.progress() as advance:
         options = ComposedOptions(
             unwanted=unwanted,
-            progress=lambda what, done, total: advance(what, done, total),
+            progress=advance,
         )
         result = run(
             manifest,
@@ -111,7 +111,7 @@ def mixed(
             encoder=load_once(encoder, threads)(),
             split=split,
             cache=cache,
-            progress=lambda what, done, total: advance(what, done, total),
+            progress=advance,
         )
     if not as_json:
         columns = [
@@ -182,7 +182,7 @@ def weak(
             reference=_reference(reference, loaded),
             split=split,
             cache=cache,
-            progress=lambda what, done, total: advance(what, done, total),
+            progress=advance,
         )
     if not as_json:
         columns = [
@@ -234,6 +234,7 @@ def reference(
     _must_exist(manifest)
 
     from omnidex_benchmarks.reference import ReferenceOptions, make_reference
+
     from retrieval.reference import save_reference
 
     with render.progress() as advance:
@@ -242,9 +243,7 @@ def reference(
             encoder=load_once(encoder, threads)(),
             split=split,
             cache=cache,
-            options=ReferenceOptions(
-                items=items, progress=lambda what, done, total: advance(what, done, total)
-            ),
+            options=ReferenceOptions(items=items, progress=advance),
         )
     save_reference(made, output)
     if as_json:

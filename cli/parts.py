@@ -85,8 +85,9 @@ def terms(given: Given) -> "tuple[Term, ...]":
     """
     from omni_encoder import Modality
     from retrieval import Term
+    from retrieval.compose import UNWANTED
 
-    of = dict.fromkeys(WEIGHTED, 1.0) | _weights(given.weights)
+    of = dict.fromkeys(WEIGHTED, 1.0) | {"not": UNWANTED} | _weights(given.weights)
     texts = query_texts(given.words, given.texts)
     return (
         *(Term.text(text, weight=of["text"]) for text in texts),

@@ -84,8 +84,8 @@ def search(
         typer.Option(
             "--weight",
             metavar="KIND=W",
-            help="How much parts of a kind count: text, image, audio, video, like or not; 1 if "
-            "not said.",
+            help="How much parts of a kind count: text, image, audio, video, like (1 if not said) "
+            "or not (0.3).",
             show_default=False,
         ),
     ] = None,

@@ -1,15 +1,19 @@
 """What a score means, beside the scores of things that have nothing to do with each other.
 
 F(s) is the share of unrelated reference pairs of a hit's two modalities that score below s; beyond
-the largest 0.1% it goes on as an exponential tail (peaks over threshold, shape 0), so that it can be
-asked about collections larger than the reference. In a collection of n items n (1 - F(s)) unrelated
-ones are expected to score at least s: the best of 10,000 unrelated items scores higher than that of
-100, and this number (the E-value of sequence search) says by how much. A hit is weak when it is
-above a limit of the two modalities, which comes with the reference: meaningless queries, which are
-near nothing, get hits of which far more unrelated ones were to be expected.
+the largest 0.1% it goes on as an exponential tail (peaks over threshold, shape 0), so that it can
+be asked about collections larger than the reference. In a collection of n items n (1 - F(s))
+unrelated ones are expected to score at least s: the best of 10,000 unrelated items scores higher
+than that of 100, and this number (the E-value of sequence search) says by how much.
+
+A hit is weak when it is above a limit of the two modalities: meaningless queries, which are near
+nothing, get hits of which far more unrelated ones were to be expected. Collections smaller than the
+reference are held to its size, for a true hit scores the same in them. All hits are weak when every
+wanted part of the query is strange: its mean cosine to the ten nearest reference items of its own
+modality is below a limit of that modality. The limits come with the reference.
 
 Putting each query's scores into standard deviations first (Z-norm) was tried and is worse: that
-meaningless queries are near nothing is what tells them apart (docs/adr/0051).
+meaningless queries are near nothing is what tells them apart (docs/adr/0050).
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +29,7 @@ from .judgement import Judgement
 from .reference import Reference, direction
 
 _TAIL = 0.001
+_NEAREST = 10  # the single nearest separates less well: one odd reference item is enough
 _LEAST = 1e-6  # a scale below this would be that of equal scores
 
 
@@ -82,6 +87,7 @@ class Calibrator:
         found: Sequence[tuple[float, Modality]],
         *,
         items: Mapping[Modality, int],
+        strange: bool = False,
     ) -> list[Judgement | None]:
         """What each of a query's scores means.
 
@@ -89,6 +95,7 @@ class Calibrator:
             asked: The query's modality; see `leading` for one of several parts.
             found: Scores and modalities of hits.
             items: How many items of each modality the collection has.
+            strange: Whether the query is; see `strange`.
 
         Returns:
             A judgement for each of `found`; None where the reference knows nothing of a modality.
@@ -99,11 +106,27 @@ class Calibrator:
                 continue
             places = [i for i, (_, kind) in enumerate(found) if kind is modality]
             above = self.tail(asked, modality).above(np.array([found[i][0] for i in places]))
+            least = len(self._reference.cohorts[modality].groups)
             limit = self._reference.limits.get(direction(asked, modality), np.inf)
             for i, share in zip(places, above.tolist(), strict=True):
-                expected = share * items.get(modality, 1)
-                judged[i] = Judgement(100 * (1 - share), expected, weak=expected > limit)
+                searched = items.get(modality, 1)
+                weak = strange or share * max(searched, least) > limit
+                judged[i] = Judgement(100 * (1 - share), share * searched, weak=weak)
         return judged
+
+    def strange(self, parts: Sequence[EncodedPart]) -> bool:
+        """Whether no wanted part is like anything in the reference, as far as it can say."""
+        limits = self._reference.strange
+        return all(
+            part.modality in limits and self.familiarity(part) < limits[part.modality]
+            for part in parts
+            if part.weight > 0
+        )
+
+    def familiarity(self, part: EncodedPart) -> float:
+        """The mean cosine of a part to the ten nearest reference items of its modality."""
+        query = self._centre(part.vector, part.modality)
+        return float(mean_of_nearest((self.rows(part.modality) @ query)[None])[0])
 
     def rows(self, modality: Modality) -> Float32[np.ndarray, "items dim"]:
         """The reference items of a modality, centred."""
@@ -125,3 +148,11 @@ class Calibrator:
 def leading(parts: Sequence[EncodedPart]) -> Modality:
     """The modality of the part that counts most, the first of equals."""
     return max(parts, key=lambda part: part.weight).modality
+
+
+def mean_of_nearest(
+    scores: Float32[np.ndarray, "queries items"],
+) -> Float64[np.ndarray, " queries"]:
+    """The mean of each row's ten largest scores."""
+    count = min(_NEAREST, scores.shape[1])
+    return np.partition(scores, -count, axis=1)[:, -count:].mean(axis=1, dtype=np.float64)

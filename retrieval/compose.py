@@ -18,6 +18,13 @@ from omni_encoder import JointEncoder, Modality, QueryError
 
 from .embed import unit
 
+UNWANTED = 0.3
+"""How much a part that isn't wanted counts unless said otherwise.
+
+At 1, as wanted parts do, it takes away what is right: on training items nDCG@10 falls from .41 to
+.20, at 0.3 to .40, while the unwanted among the first ten fall by a third.
+"""
+
 # What is left of parts that cancel each other out is shorter than this.
 _CANCELLED = 1e-4
 

@@ -46,11 +46,13 @@ class Reference:
         cohorts: Those that there are.
         limits: By `direction`: a hit is weak where more unrelated items than this are expected to
             score as high.
+        strange: By modality: a query part is strange below this familiarity, a cosine.
     """
 
     fingerprint: str
     cohorts: Mapping[Modality, Cohort]
     limits: Mapping[str, float] = field(default_factory=dict[str, float])
+    strange: Mapping[Modality, float] = field(default_factory=dict[Modality, float])
 
 
 def direction(asked: Modality, found: Modality) -> str:
@@ -61,7 +63,8 @@ def direction(asked: Modality, found: Modality) -> str:
 def save_reference(reference: Reference, path: Path) -> None:
     """Write a reference, whole or not at all; vectors are kept in half precision."""
     arrays: dict[str, np.ndarray] = {"fingerprint": np.array(reference.fingerprint)}
-    arrays["limits"] = np.array(json.dumps(dict(reference.limits), sort_keys=True))
+    chosen = {"limits": dict(reference.limits), "strange": dict(reference.strange)}
+    arrays["chosen"] = np.array(json.dumps(chosen, sort_keys=True))
     for modality, cohort in reference.cohorts.items():
         arrays[f"{modality}.vectors"] = cohort.vectors.astype(np.float16)
         arrays[f"{modality}.groups"] = cohort.groups
@@ -87,8 +90,9 @@ def read_reference(path: Path) -> Reference:
                 for modality in Modality
                 if f"{modality}.vectors" in stored
             }
-            limits = cast("dict[str, float]", json.loads(str(stored["limits"])))
-            return Reference(str(stored["fingerprint"]), cohorts, limits)
+            chosen = cast("dict[str, dict[str, float]]", json.loads(str(stored["chosen"])))
+            strange = {Modality(name): limit for name, limit in chosen["strange"].items()}
+            return Reference(str(stored["fingerprint"]), cohorts, chosen["limits"], strange)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise OmniError(
             f"{path} can't be read as a reference: {error}",

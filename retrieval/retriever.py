@@ -173,7 +173,10 @@ class Retriever:
             return hits
         found = [(hit.score, hit.record.modality) for hit in hits]
         judged = self._calibrator.judge(
-            leading(composed.parts), found, items=self._collection.counts()
+            leading(composed.parts),
+            found,
+            items=self._collection.counts(),
+            strange=self._calibrator.strange(composed.parts),
         )
         marked = [
             replace(hit, judgement=_for(hit, judgement))

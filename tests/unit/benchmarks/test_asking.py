@@ -94,6 +94,7 @@ def test_two_tags_together_are_answered_where_one_alone_cannot(pack: tuple[Path,
     assert task["against"]["arithmetic - tag alone"]["success@1"]["interval"][0] > 0
     without = result["tasks"]["tag-tag->picture"]["rows"]
     assert without["arithmetic"]["success@1"] > without["tag alone"]["success@1"]
+    assert without["arithmetic"]["unwanted@10"] < without["tag alone"]["unwanted@10"]
     # This reader ignores pictures, so with a picture it is worse, and the figures must say so.
     with_picture = result["tasks"]["tag+picture->picture"]["against"]["joint - arithmetic"]
     assert with_picture["ndcg@10"]["difference"] < 0

@@ -66,13 +66,17 @@ def test_the_best_of_unrelated_items_has_percentiles_spread_evenly_whatever_the_
 
 def test_a_hit_is_weak_beyond_the_limit_of_its_direction_and_the_size_of_the_collection() -> None:
     judge = Calibrator(reference(0.5), plain).judge
-    found = [(0.6, Modality.IMAGE), (0.3, Modality.IMAGE), (0.6, Modality.AUDIO)]
+    found = [(score, Modality.IMAGE) for score in (0.6, 0.4, 0.3)] + [(0.6, Modality.AUDIO)]
 
-    few = judge(Modality.TEXT, found, items={Modality.IMAGE: 10})
-    many = judge(Modality.TEXT, found, items={Modality.IMAGE: 1000})
+    sizes = (10, 300, 30_000)
+    few, some, many = (judge(Modality.TEXT, found, items={Modality.IMAGE: n}) for n in sizes)
 
-    assert [None if judged is None else judged.weak for judged in few] == [False, False, None]
-    assert [None if judged is None else judged.weak for judged in many] == [False, True, None]
+    marks = [[None if hit is None else hit.weak for hit in hits] for hits in (few, some, many)]
+    assert marks[2] == [False, True, True, None]
+    # Fewer items than the reference has count as many as that.
+    assert marks[0] == marks[1] == [False, False, True, None]
+    assert few[2] is not None
+    assert few[2].expected < 0.5
 
 
 def test_related_pairs_have_no_say_in_what_unrelated_ones_score() -> None:
@@ -103,7 +107,7 @@ def test_a_reference_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 
     read = read_reference(tmp_path / "r.npz")
 
-    assert (read.fingerprint, read.limits) == ("abc", {"text->image": 0.75})
+    assert (read.fingerprint, read.limits, read.strange) == ("abc", {"text->image": 0.75}, {})
     assert read.cohorts.keys() == made.cohorts.keys()
     for modality, cohort in made.cohorts.items():
         np.testing.assert_allclose(read.cohorts[modality].vectors, cohort.vectors, atol=1e-3)
@@ -126,3 +130,25 @@ def test_a_damaged_reference_says_how_to_make_it_again(tmp_path: Path) -> None:
     with pytest.raises(OmniError) as caught:
         read_reference(tmp_path / "r.npz")
     assert "bench reference" in str(caught.value.hint)
+
+
+def test_a_query_unlike_all_references_is_strange_and_all_its_hits_weak() -> None:
+    # References lie in one half of the space, the strange query in the other.
+    cohorts = {Modality.TEXT: Cohort(np.abs(rows(200, 7)), np.arange(200))}
+    made = Reference("abc", cohorts, strange={Modality.TEXT: 0.5})
+    calibrator = Calibrator(made, plain)
+    odd = EncodedPart(Modality.TEXT, -np.abs(rows(1, 8)[0]))
+    usual = EncodedPart(Modality.TEXT, np.abs(rows(1, 9)[0]))
+    unwanted = EncodedPart(Modality.TEXT, usual.vector, -1.0)
+    image = EncodedPart(Modality.IMAGE, rows(1, 3)[0])
+
+    assert calibrator.familiarity(odd) < 0 < calibrator.familiarity(usual)
+    assert calibrator.strange([odd])
+    assert calibrator.strange([odd, unwanted])
+    assert not calibrator.strange([odd, usual])
+    assert not calibrator.strange([odd, image])  # of images the reference can't say
+    (judged,) = calibrator.judge(
+        Modality.TEXT, [(0.99, Modality.TEXT)], items={}, strange=calibrator.strange([odd])
+    )
+    assert judged is not None
+    assert judged.weak

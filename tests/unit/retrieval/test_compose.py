@@ -31,8 +31,7 @@ class Reader(ToyEncoder):
 
     def encode_joint(self, sequences: Sequence[Sequence[str | np.ndarray]]) -> np.ndarray:
         self.read += sequences
-        rows = np.eye(DIM, dtype=np.float32)[[len(sequence) for sequence in sequences]]
-        return rows
+        return np.eye(DIM, dtype=np.float32)[[len(sequence) for sequence in sequences]]
 
 
 def test_arithmetic_is_the_weighted_sum_of_centred_vectors() -> None:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float32
@@ -73,7 +74,7 @@ def deletion(
     ]
     if not places:
         return None
-    chosen = [places[i] for i in generator.permutation(len(places))[:RANDOM].tolist()]
+    chosen = [places[i] for i in _shuffled(len(places), generator)[:RANDOM]]
     pixels = np.asarray(item.content)
     filled = paint(pixels, generator)
     painted = [_painted(pixels, filled, place, size) for place in (own, *chosen)]
@@ -104,7 +105,7 @@ def main(manifest: Path, split: Path, photos: int) -> None:
     ]
     generator = np.random.default_rng(0)
     found: dict[str, list[Deleted]] = {name: [] for name in PAINTS}
-    for number in generator.permutation(len(items))[:photos].tolist():
+    for number in _shuffled(len(items), generator)[:photos]:
         text = encoder.encode([MediaItem(Modality.TEXT, items[number].captions[0])])
         query = centre_rows(text, means[Modality.TEXT])[0]
 
@@ -124,6 +125,10 @@ def main(manifest: Path, split: Path, photos: int) -> None:
         cells = "  ".join(f"{key} {value:.3f}" for key, value in summary.items())
         sys.stdout.write(f"{name:12} {cells}\n")
     sys.stdout.write(json.dumps(document) + "\n")
+
+
+def _shuffled(count: int, generator: np.random.Generator) -> list[int]:
+    return cast("list[int]", generator.permutation(count).tolist())
 
 
 def _painted(

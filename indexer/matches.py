@@ -154,8 +154,8 @@ def _best(kept: Sequence[_Kept], apart: str | None) -> Matches:
         places = np.flatnonzero(chosen[start : start + len(one.positions)])
         groups = one.segment.facts.groups(one.positions[places], apart=apart)
         for place, position in zip(
-            cast("list[int]", places.tolist()),
-            one.positions[places].tolist(),
+            places.tolist(),
+            cast("list[int]", one.positions[places].tolist()),
             strict=True,
         ):
             keys[start + place] = groups[position]

@@ -16,8 +16,8 @@ from .types import SAMPLE_RATE_HZ, Encoder, MediaItem, Modality
 GRID = 7
 """An image is looked at in so many rows and columns."""
 
-WINDOW = 3
-"""So many rows and columns are hidden at once; a single one hides too little to tell."""
+WINDOW = 2
+"""So many rows and columns are hidden at once."""
 
 _STEP_S = 1.0
 

@@ -66,7 +66,10 @@ def questions(items: Sequence[ManifestItem], *, most: int, seed: int) -> list[Qu
             classes.setdefault(item.label, set()).add(i)
     several = [(label, frozenset(right)) for label, right in sorted(classes.items())]
     generator = np.random.default_rng(seed)
-    drawn = [kind[i] for kind in (single, several) for i in generator.permutation(len(kind))[:most]]
+    drawn: list[tuple[str, frozenset[int]]] = []
+    for kind in (single, several):
+        order = cast("list[int]", generator.permutation(len(kind)).tolist())
+        drawn += [kind[i] for i in order[:most]]
     return [Question(text, n, right) for n, (text, right) in enumerate(drawn)]
 
 

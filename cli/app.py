@@ -18,6 +18,7 @@ from . import (
     dupes,
     errors,
     evaluate,
+    explain,
     generate,
     index,
     info,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command("index")(index.index)
 app.command("search")(search.search)
+app.command("explain")(explain.explain)
 app.command("status")(info.status)
 app.command("show")(info.show)
 app.command("rm")(info.rm)

@@ -100,8 +100,13 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None and not os.path.lexists(text)
 
 
-def item_id(given: str, collection: "Collection") -> str:
+def item_id(given: str, collection: "Collection", *, any_part: bool = False) -> str:
     """The id that is given, or that of the first part of the indexed file that is given.
+
+    Args:
+        given: An id or a path.
+        collection: Where it is looked for.
+        any_part: Whether the id of a file should leave open which part is meant.
 
     Raises:
         QueryError: The file isn't in the collection.
@@ -122,4 +127,5 @@ def item_id(given: str, collection: "Collection") -> str:
             f"no item of the collection is from {given}",
             hint="index it first, or search by the file: --image, --audio or --video FILE",
         )
-    return min(collection.records(found.rows), key=lambda record: record.part).id
+    first = min(collection.records(found.rows), key=lambda record: record.part)
+    return f"{first.content}.{first.modality}" if any_part else first.id

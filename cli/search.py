@@ -11,6 +11,7 @@ import typer
 
 from . import parts, render
 from .errors import NOTHING_FOUND, UsageProblem
+from .hybrid import HybridOption, TextWeightOption, hybrid_json, hybrid_mode, ranks_json
 from .narrowing import file_filter, search_mode
 from .options import CollectionOption, JsonOption, collection_directory, item_id
 from .reranking import rerank_rule, reranked
@@ -187,6 +188,8 @@ def search(
         bool,
         typer.Option("--all-parts", help="Give every part of a file, not only its best."),
     ] = False,
+    hybrid: HybridOption = True,
+    text_weight: TextWeightOption = None,
     as_json: JsonOption = False,
     collection: CollectionOption = None,
 ) -> None:
@@ -201,6 +204,7 @@ def search(
     omnidex search a dog on a beach --to image,video -k 20
     omnidex search --image cat.jpg --text "at night" --where "width >= 1024"
     omnidex search beach --image sea.jpg --not people --weight image=2
+    omnidex search 'receipt "Hotel Adler"' --to text,image
     omnidex search sunset --in ~/Pictures/2024 --after 2024-06 --type jpg
     omnidex search --audio bark.wav -0 | xargs -0 ls -l
     """
@@ -229,9 +233,10 @@ def search(
         files=files_filter,
         mode=mode,
         compose=parts.composer(compose),
+        hybrid=hybrid_mode(hybrid, text_weight),
     )
     with Retriever.open(directory) as retriever:
-        query = _with_ids(query, retriever.collection)
+        query = with_ids(query, retriever.collection)
         wanted = query if rule is None else replace(query, k=max(query.k, rule.top))
         hits = retriever.search(wanted)
         if rule is not None:
@@ -262,7 +267,8 @@ def hit_json(hit: "Hit") -> dict[str, object]:
         "expected": None if judged is None else judged.expected,
         "weak": None if judged is None else judged.weak,
     }
-    return {"rank": hit.rank, "score": hit.score} | meaning | record_json(hit.record)
+    ranks = {"rank": hit.rank, "score": hit.score} | ranks_json(hit)
+    return ranks | meaning | record_json(hit.record)
 
 
 def record_json(record: "Record") -> dict[str, object]:
@@ -305,7 +311,7 @@ def _kinds(given: Sequence[str]) -> list[str]:
     return kinds
 
 
-def _with_ids(query: "Query", collection: "Collection") -> "Query":
+def with_ids(query: "Query", collection: "Collection") -> "Query":
     """The query with the ids of indexed files that `--like` names by their paths."""
     terms = (
         replace(term, content=item_id(str(term.content), collection))
@@ -318,7 +324,7 @@ def _with_ids(query: "Query", collection: "Collection") -> "Query":
 
 def _query_json(query: "Query") -> dict[str, object]:
     return {
-        "terms": [_term_json(term) for term in query.terms],
+        "terms": [term_json(term) for term in query.terms],
         "compose": query.compose,
         "to": None if query.modalities is None else [str(kind) for kind in query.modalities],
         "k": query.k,
@@ -330,11 +336,12 @@ def _query_json(query: "Query") -> dict[str, object]:
         "before": query.files.before,
         "exact": query.mode.exact,
         "merge": str(query.mode.merge),
-    }
+    } | hybrid_json(query)
 
 
-def _term_json(term: "Term") -> dict[str, object]:
-    weight = {} if term.weight == 1 else {"weight": term.weight}
+def term_json(term: "Term") -> dict[str, object]:
+    """A part of a query as it stands in JSON."""
+    weight: dict[str, object] = {} if term.weight == 1 else {"weight": term.weight}
     if term.modality is None:
         return {"like": term.content} | weight
     kind = str(term.modality)

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from omni_encoder import Modality
 
-FORMAT = 2
+FORMAT = 3
 NAME = "manifest.json"
 LEFTOVER_S = 3600.0
 """A file that no manifest names may be another process's unfinished work for so long."""

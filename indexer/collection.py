@@ -12,14 +12,15 @@ from jaxtyping import Float32, Int64
 from omni_encoder import CollectionError, EncoderSpec, Modality, QueryError
 
 from .cache_report import cache_report
-from .catalogue import CATALOGUE_NAME, Catalogue, ContentKey
+from .catalogue import Catalogue, ContentKey
 from .exact import centre_rows
 from .ids import resolve
-from .lock import LOCK_NAME, writer_lock
+from .lock import writer_lock
 from .manifest import (
     LANCE_NAME,
     MANIFEST_NAME,
     Manifest,
+    check_empty,
     check_spec,
     has_table,
     manifest_stamp,
@@ -35,6 +36,7 @@ from .writer import Writer
 if TYPE_CHECKING:
     from .reader import Reader, State
     from .rows import Facts
+    from .view import View
 
 DEFAULT_MODE = SearchMode()
 
@@ -82,7 +84,7 @@ class Collection:
                 hint="name a folder that can be written to with -c",
             ) from error
         with writer_lock(directory, "create"):
-            _check_empty(directory)
+            check_empty(directory)
             catalogue = Catalogue.open_to_write(directory)
             catalogue.mark(clean=True)
             catalogue.close()
@@ -266,6 +268,14 @@ class Collection:
         row = self._find(id_prefix).row
         return self._unit(self._reader.vector(self._manifest, row))
 
+    def view(self) -> "View | None":
+        """The newest state, to be looked at in more ways; None while nothing has been written."""
+        if self._state() is None:
+            return None
+        from .view import View
+
+        return View(self._reader, self._manifest, self._catalogue)
+
     def remove(self, targets: Sequence[Path | str]) -> Removal:
         """Forget files, and delete the items that no other file holds.
 
@@ -379,20 +389,3 @@ class Collection:
 
     def _record(self, facts: "Facts", chosen: set[bytes] | None = None) -> Record:
         return to_record(facts, self._catalogue.locations(facts.key), chosen)
-
-
-def _check_empty(directory: Path) -> None:
-    # What a creation that was cut off has left is no obstacle.
-    names = {path.name for path in directory.iterdir()}
-    if MANIFEST_NAME in names:
-        raise CollectionError(f"{directory} is a collection already")
-    others = {
-        name
-        for name in names
-        if name != LOCK_NAME and not name.startswith((CATALOGUE_NAME, MANIFEST_NAME))
-    }
-    if others:
-        raise CollectionError(
-            f"{directory} holds other files, such as {min(others)}",
-            hint="name a folder that is empty or doesn't exist",
-        )

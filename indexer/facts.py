@@ -8,11 +8,12 @@ import weakref
 import zlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
 import numpy as np
-from jaxtyping import Int64, UInt32
+from jaxtyping import Int32, Int64, UInt32
 
 from omni_encoder import Modality, Span
 
@@ -21,8 +22,10 @@ from .catalogue import CATALOGUE_NAME, ContentKey
 from .rows import Facts
 from .sound_sqlite import catalogue_read
 from .where import FACTS, Condition, declare
+from .words import Unit, create, folded, lengths, look, occurrences
 
 _AT_ONCE = 500
+_SAID = ("caption", "title", "text")
 _FACTS = ", ".join(FACTS)
 _LOCATED = (
     "(SELECT items.*, CAST(files.path AS TEXT) AS path, files.path AS raw_path,"
@@ -46,6 +49,7 @@ def write_facts(rows: Iterable[tuple[object, ...]], path: Path) -> None:
             ((position, *values) for position, values in enumerate(rows)),
         )
         run("CREATE INDEX items_by_content ON items (content)")
+        _index_words(connection)
         run("COMMIT")
     finally:
         connection.close()
@@ -54,6 +58,23 @@ def write_facts(rows: Iterable[tuple[object, ...]], path: Path) -> None:
 def checksum(values: Sequence[object]) -> int:
     """What `FactsFile.at` compares, of the `FACTS` of one item as they are read."""
     return zlib.crc32(repr(tuple(values)).encode())
+
+
+def _index_words(connection: sqlite3.Connection) -> None:
+    """Index what is said about the items, and how many words that is for each."""
+    run = connection.execute
+    create(connection, *_SAID)
+    connection.create_function("folded", 1, folded, deterministic=True)
+    said, listed = f"coalesce({', '.join(_SAID)})", ", ".join(_SAID)
+    spaced = ", ".join(f"folded(coalesce({column}, ''))" for column in _SAID)
+    run(
+        f"INSERT INTO words (rowid, {listed}) SELECT position, {spaced} FROM items"  # noqa: S608
+        f" WHERE {said} IS NOT NULL"
+    )
+    run("INSERT INTO words (words) VALUES ('optimize')")
+    (count,) = cast("tuple[int]", run("SELECT count(*) FROM items").fetchone())
+    run("CREATE TABLE lengths (words BLOB)")
+    run("INSERT INTO lengths VALUES (?)", (lengths(connection, count).astype("<i4").tobytes(),))
 
 
 class FactsFile:
@@ -80,6 +101,7 @@ class FactsFile:
         weakref.finalize(self, self._connection.close)
         self._catalogue = directory / CATALOGUE_NAME
         self._attached = False
+        self._looking = False
 
     def all(self) -> list[tuple[object, ...]]:
         """The `FACTS` of all items, in order.
@@ -128,6 +150,68 @@ class FactsFile:
                 (content_prefix, f"{content_prefix}g"),
             )
             return _positions(found.fetchall())
+
+    @cached_property
+    def lengths(self) -> Int32[np.ndarray, " items"]:
+        """How many words are said about each item: its caption, title and text.
+
+        Raises:
+            CacheDamaged: The file isn't what was written.
+        """
+        with _sound():
+            (stored,) = cast(
+                "tuple[bytes]", self._connection.execute("SELECT words FROM lengths").fetchone()
+            )
+            return np.frombuffer(stored, "<i4").astype(np.int32)
+
+    def occurrences(
+        self, unit: Unit
+    ) -> tuple[Int64[np.ndarray, " found"], Int64[np.ndarray, " found"]]:
+        """The positions of the items about which a unit is said, ascending, and how often.
+
+        Raises:
+            CacheDamaged: The file isn't what was written.
+        """
+        with _sound():
+            if not self._looking:
+                look(self._connection)
+                self._looking = True
+            return occurrences(self._connection, unit)
+
+    def of_contents(self, contents: Sequence[str]) -> Int64[np.ndarray, " found"]:
+        """The positions of the items of some contents, ascending."""
+        found: list[tuple[object, ...]] = []
+        for start in range(0, len(contents), _AT_ONCE):
+            listed = contents[start : start + _AT_ONCE]
+            holes = ", ".join("?" * len(listed))
+            with _sound():
+                found += self._connection.execute(
+                    f"SELECT position FROM items WHERE content IN ({holes})",  # noqa: S608
+                    listed,
+                )
+        return np.sort(_positions(found))
+
+    def groups(
+        self, positions: Int64[np.ndarray, " chosen"], *, apart: str | None
+    ) -> dict[int, str]:
+        """What items at some positions are one hit by: their content, or else their id.
+
+        Args:
+            positions: Which items.
+            apart: Items of this media type are hits of their own; None stands for all items.
+        """
+        found: dict[int, str] = {}
+        wanted = cast("list[int]", positions.tolist())
+        for start in range(0, len(wanted), _AT_ONCE):
+            listed = ", ".join(map(str, wanted[start : start + _AT_ONCE]))
+            with _sound():
+                rows = self._connection.execute(
+                    "SELECT position, iif(mime = coalesce(?, mime), id, content) FROM items"  # noqa: S608
+                    f" WHERE position IN ({listed})",
+                    (apart,),
+                )
+                found.update(rows.fetchall())
+        return found
 
     def positions(self, condition: Condition) -> Int64[np.ndarray, " chosen"]:
         """Which items a condition holds for, each once, ascending.

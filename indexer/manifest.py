@@ -18,6 +18,9 @@ from omni_encoder import (
     Modality,
 )
 
+from .catalogue import CATALOGUE_NAME
+from .lock import LOCK_NAME
+
 MANIFEST_NAME = "omnidex.json"
 LANCE_NAME = "lance"
 FORMAT = 1
@@ -227,3 +230,25 @@ def check_spec(directory: Path, made: EncoderSpec, given: EncoderSpec) -> None:
         f"{message}, which is not {given.name} ({given.fingerprint[:8]})",
         hint=f"use --encoder {made.name}, or index into another collection with -c FOLDER",
     )
+
+
+def check_empty(directory: Path) -> None:
+    """Make sure that a collection can be made in a directory.
+
+    Raises:
+        CollectionError: There is something in it already.
+    """
+    # What a creation that was cut off has left is no obstacle.
+    names = {path.name for path in directory.iterdir()}
+    if MANIFEST_NAME in names:
+        raise CollectionError(f"{directory} is a collection already")
+    others = {
+        name
+        for name in names
+        if name != LOCK_NAME and not name.startswith((CATALOGUE_NAME, MANIFEST_NAME))
+    }
+    if others:
+        raise CollectionError(
+            f"{directory} holds other files, such as {min(others)}",
+            hint="name a folder that is empty or doesn't exist",
+        )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -16,10 +16,12 @@ from jaxtyping import Bool, Float32, Int64
 from omni_encoder import CollectionError, Modality
 
 from .cache_files import CacheDamaged, CacheManifest, published_stamp, read_published
-from .cache_report import cache_folder, published_target
+from .cache_report import CACHE_NAME, cache_folder, published_target
 from .catalogue import Catalogue
 from .manifest import Manifest, Means, newest_version
-from .planner import Found, Masks, Search, nearest
+from .matches import Matches, Wanted, matches
+from .names import NamesFile
+from .planner import Found, Masks, Search, final_scores, nearest
 from .rows import Facts
 from .segment import Segment
 from .where import Condition
@@ -56,6 +58,7 @@ class Reader:
         self._state: State | None = None
         self._kept: dict[object, tuple[object, Masks]] = {}
         self._private: tempfile.TemporaryDirectory[str] | None = None
+        self._names = NamesFile(directory, directory / CACHE_NAME)
 
     @property
     def opened(self) -> bool:
@@ -163,6 +166,69 @@ class Reader:
             )
             masks = self._masks(segments, condition, catalogue)
             return nearest(segments, search, means, masks)
+
+        return self._trusted(manifest, look)
+
+    def matches(
+        self,
+        manifest: Manifest,
+        wanted: Wanted,
+        catalogue: Catalogue,
+        *,
+        modalities: Sequence[Modality] | None,
+        where: str | None,
+    ) -> Matches:
+        """Find the items that hold words; the arguments are like those of `nearest`.
+
+        Raises:
+            QueryError: The filter isn't valid.
+            CollectionError: The table must be read and can't.
+        """
+        condition = None if where is None else Condition(where)
+
+        def look() -> Matches:
+            state = self.state(manifest)
+            segments = state.segments if state else []
+            masks = self._masks(segments, condition, catalogue)
+            if modalities is not None:
+                masks = {
+                    number: np.ones(one.entry.rows, bool) if masks is None else masks[number]
+                    for number, one in enumerate(segments)
+                    if one.entry.modality in modalities
+                }
+            return matches(segments, masks, self._names, wanted)
+
+        return self._trusted(manifest, look)
+
+    def scores(
+        self,
+        manifest: Manifest,
+        query: Float32[np.ndarray, " dim"],
+        rows: Int64[np.ndarray, " rows"],
+    ) -> Float32[np.ndarray, " rows"]:
+        """The scores that some rows of the newest state have in `nearest`.
+
+        Args:
+            manifest: The collection's manifest.
+            query: Unit length, without the mean of its own modality.
+            rows: Row numbers.
+
+        Raises:
+            CollectionError: The table must be read and can't.
+            ValueError: There is no such row.
+        """
+        means: Means = {kind: manifest.mean(kind) for kind in Modality}
+
+        def look() -> Float32[np.ndarray, " rows"]:
+            places = [self._place_of(row) for row in cast("list[int]", rows.tolist())]
+            found = [place for place in places if place is not None]
+            if len(found) < len(places):
+                raise ValueError("there is no such row")
+            scores = [
+                final_scores(segment, np.array([position]), query, means)
+                for segment, position in found
+            ]
+            return np.concatenate([np.zeros(0, np.float32), *scores])
 
         return self._trusted(manifest, look)
 

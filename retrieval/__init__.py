@@ -1,6 +1,7 @@
 """Questions and answers over a collection, and how good the answers are. numpy only."""
 
+from .hybrid import Hybrid
 from .query import Hit, Query, Term
 from .retriever import Retriever
 
-__all__ = ["Hit", "Query", "Retriever", "Term"]
+__all__ = ["Hit", "Hybrid", "Query", "Retriever", "Term"]

@@ -8,6 +8,7 @@ from typing import Literal
 from indexer import FileFilter, Record, SearchMode
 from omni_encoder import Modality, QueryError
 
+from .hybrid import Hybrid
 from .judgement import Judgement
 
 Compose = Literal["arithmetic", "joint"]
@@ -68,6 +69,7 @@ class Query:
             comes once, with its best part. The lines of a JSONL file count as files.
         files: A filter over the files that items come from.
         mode: Whether nothing may be missed, and how modalities come into one order.
+        hybrid: How the words of the texts take part; None for search by vectors alone.
         compose: How several terms become one vector, see `retrieval.compose`.
     """
 
@@ -78,6 +80,7 @@ class Query:
     all_parts: bool = False
     files: FileFilter = field(default_factory=FileFilter)
     mode: SearchMode = field(default_factory=SearchMode)
+    hybrid: Hybrid | None = None
     compose: Compose = "arithmetic"
 
     def __post_init__(self) -> None:
@@ -101,9 +104,15 @@ class Hit:
             orders the hits of one query; it is no probability and no percentage.
         record: The item.
         judgement: What the score means; None where the encoder has no reference to compare with.
+            A hit that holds the words of a hybrid query isn't weak.
+        vector_rank: Its rank by vector alone; None if a hybrid search found it by words, further
+            away than it looked.
+        text_rank: Its rank by words alone; None if it is no match, or nobody looked.
     """
 
     rank: int
     score: float
     record: Record
     judgement: Judgement | None = None
+    vector_rank: int | None = None
+    text_rank: int | None = None

@@ -1,6 +1,7 @@
 """Answers queries of any mix of texts, media files and known items from a collection."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -21,6 +22,8 @@ from omni_encoder import (
 from .calibrate import Calibrator, leading
 from .compose import Arithmetic, Composer, EncodedPart, Joint
 from .embed import embed_file, embed_texts
+from .hybrid import DEPTH
+from .hybrid_search import hit_key, hybrid_hits, spoken, words_of
 from .judgement import Judgement
 from .query import Hit, Query, Term
 from .reference import Reference, find_reference
@@ -28,11 +31,15 @@ from .reference import Reference, find_reference
 # How many rows are fetched for each hit wanted, at first: files of several parts take several.
 _ROWS_PER_HIT = 4
 
-# Where nothing is known, nothing is moved.
-_UNJUDGED = Judgement(0.0, 0.0, weak=False)
 _PICTURES = {Modality.IMAGE, Modality.VIDEO}
-# Files of this type hold a list of unrelated items, one to a line.
-_LIST_MIME = "application/jsonl"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Composed:
+    """The encoded terms of a query, and the centred vector that they make."""
+
+    parts: tuple[EncodedPart, ...]
+    vector: Float32[np.ndarray, " dim"]
 
 
 class Retriever:
@@ -119,8 +126,9 @@ class Retriever:
         a hit of its own.
 
         Returns:
-            At most `query.k` hits, best first; equal scores in the order of indexing. Of these,
-            weak hits come after all others, if the encoder has a reference.
+            At most `query.k` hits, best first; equal scores in the order of indexing. A hybrid
+            query's hits are ordered by `hybrid.fuse`, whatever their scores are. Weak hits come
+            after all others, if the encoder has a reference.
 
         Raises:
             QueryError: An id or the filter is wrong, or the terms cancel each other out.
@@ -128,34 +136,55 @@ class Retriever:
             EncoderError: The encoder can't be loaded, or doesn't know a term's modality.
             EncoderMismatchError: The encoder isn't the one that made the collection.
         """
-        terms = [self._encode(term) for term in query.terms]
+        composed = self.compose(query)
         excluded = {
-            _hit_key(term.record, all_parts=query.all_parts)
-            for term in terms
-            if term.record is not None
+            hit_key(part.record, all_parts=query.all_parts)
+            for part in composed.parts
+            if part.record is not None
         }
-        vector = self._composer(query).compose(terms)
-        best = self._nearest(query, vector, excluded=excluded)[: query.k]
-        judged = self._judged(terms, best)
-        # A stable sort: within both parts the order is that of the scores.
-        order = sorted(range(len(best)), key=lambda i: (judged[i] or _UNJUDGED).weak)
-        return [Hit(rank, *best[i], judged[i]) for rank, i in enumerate(order, start=1)]
+        if words_of(query):
+            wider = replace(query, k=max(query.k, DEPTH))
+            best = self._nearest(wider, composed.vector, excluded=excluded)
+            hits = hybrid_hits(self._collection, query, composed.vector, best, excluded)
+        else:
+            best = self._nearest(query, composed.vector, excluded=excluded)[: query.k]
+            hits = [Hit(rank, *one, vector_rank=rank) for rank, one in enumerate(best, start=1)]
+        return self._judged(composed, hits)
 
-    def _judged(
-        self,
-        terms: Sequence[EncodedPart],
-        best: Sequence[tuple[float, Record]],
-    ) -> Sequence[Judgement | None]:
-        """What each score means, as far as the encoder has a reference."""
-        if self._calibrator is None or not best:
-            return [None] * len(best)
-        found = [(score, record.modality) for score, record in best]
-        return self._calibrator.judge(
-            leading(terms),
+    def compose(self, query: Query) -> Composed:
+        """Encode the terms of a query, and make one vector of them.
+
+        Raises:
+            QueryError: An id is wrong, or the terms cancel each other out.
+            MediaError: The file of a term can't be decoded.
+            EncoderError: The encoder can't be loaded, or doesn't know a term's modality.
+        """
+        quoted = bool(words_of(query))
+        parts = [self._encode(spoken(term) if quoted else term) for term in query.terms]
+        return Composed(tuple(parts), self._composer(query).compose(parts))
+
+    def judge(self, composed: Composed, score: float, record: Record) -> Judgement | None:
+        """What the score of an item means; None where the encoder has no reference."""
+        return self._judged(composed, [Hit(1, score, record)])[0].judgement
+
+    def _judged(self, composed: Composed, hits: list[Hit]) -> list[Hit]:
+        """The hits with what their scores mean, weak ones last, if the encoder has a reference."""
+        if self._calibrator is None or not hits:
+            return hits
+        found = [(hit.score, hit.record.modality) for hit in hits]
+        judged = self._calibrator.judge(
+            leading(composed.parts),
             found,
             items=self._collection.counts(),
-            strange=self._calibrator.strange(terms),
+            strange=self._calibrator.strange(composed.parts),
         )
+        marked = [
+            replace(hit, judgement=_for(hit, judgement))
+            for hit, judgement in zip(hits, judged, strict=True)
+        ]
+        # A stable sort: within both parts the order stays.
+        marked.sort(key=lambda hit: hit.judgement is not None and hit.judgement.weak)
+        return [replace(hit, rank=rank) for rank, hit in enumerate(marked, start=1)]
 
     def _nearest(
         self, query: Query, vector: Float32[np.ndarray, " dim"], *, excluded: set[str]
@@ -174,7 +203,7 @@ class Retriever:
             found: list[tuple[float, Record]] = []
             seen = set(excluded)
             for score, record in zip(nearest.scores.tolist(), records, strict=True):
-                key = _hit_key(record, all_parts=query.all_parts)
+                key = hit_key(record, all_parts=query.all_parts)
                 if key not in seen:
                     seen.add(key)
                     found.append((score, record))
@@ -186,7 +215,7 @@ class Retriever:
         """What makes one vector of several terms; a single one is the same in any way."""
         if query.compose == "arithmetic" or len(query.terms) == 1:
             return Arithmetic(self._collection.centre)
-        encoder = self._encoder()
+        encoder = self.encoder
         if not isinstance(encoder, JointEncoder):
             raise EncoderError(
                 f"{encoder.spec.name} can't read several parts as one",
@@ -199,7 +228,7 @@ class Retriever:
             record = self._collection.get(str(term.content))
             vector = self._collection.vector_of(record.id)
             return EncodedPart(record.modality, vector, term.weight, record=record)
-        encoder = self._encoder()
+        encoder = self.encoder
         if isinstance(term.content, str):
             vector = embed_texts([term.content], encoder)[0]
             return EncodedPart(term.modality, vector, term.weight, text=term.content)
@@ -212,7 +241,9 @@ class Retriever:
             )
         return EncodedPart(file.modality, file.vector, term.weight)
 
-    def _encoder(self) -> Encoder:
+    @property
+    def encoder(self) -> Encoder:
+        """What encodes the terms; it is loaded when it is first needed."""
         if self._loaded is None:
             loaded = self._load()
             self._collection.check_encoder(loaded.spec)
@@ -220,6 +251,8 @@ class Retriever:
         return self._loaded
 
 
-def _hit_key(record: Record, *, all_parts: bool) -> str:
-    """What items have in common that are one hit: a file's parts, but not the lines of a list."""
-    return record.id if all_parts or record.mime == _LIST_MIME else record.content
+def _for(hit: Hit, judgement: Judgement | None) -> Judgement | None:
+    """A judgement of a score, for a hit that may have been found by its words too."""
+    if judgement is None or hit.text_rank is None:
+        return judgement
+    return replace(judgement, weak=False)

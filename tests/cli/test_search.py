@@ -15,6 +15,7 @@ HIT_KEYS = {
     *("rank", "id", "path", "paths", "modality", "score", "span", "mime"),
     *("title", "caption", "text", "width", "height", "duration_s"),
     *("percentile", "expected", "weak"),
+    *("vector_rank", "text_rank"),
 }
 
 
@@ -47,6 +48,8 @@ def test_json_is_one_document_with_the_query_and_every_field_of_a_hit(
         "before": None,
         "exact": False,
         "merge": "cosine",
+        "hybrid": True,
+        "text_weight": 2.0,
     }
     assert [hit["rank"] for hit in document["hits"]] == [1, 2]
     assert all(set(hit) == HIT_KEYS for hit in document["hits"])

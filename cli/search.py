@@ -4,20 +4,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import render
+from . import render, showing
 from .errors import NOTHING_FOUND, UsageProblem
 from .narrowing import file_filter, search_mode
 from .options import CollectionOption, JsonOption, collection_directory, item_id
 
 if TYPE_CHECKING:
     from indexer import Collection, Record
-    from omni_encoder import Modality, Span
+    from omni_encoder import Modality
     from retrieval import Hit, Query, Term
 
 _COLUMNS = (
@@ -148,6 +147,9 @@ def search(
         bool,
         typer.Option("--all-parts", help="Give every part of a file, not only its best."),
     ] = False,
+    html_file: showing.HtmlOption = None,
+    open_rank: showing.OpenOption = None,
+    thumbs: showing.ThumbsOption = "auto",
     as_json: JsonOption = False,
     collection: CollectionOption = None,
 ) -> None:
@@ -162,9 +164,11 @@ def search(
     omnidex search --image cat.jpg --text "at night" --where "width >= 1024"
     omnidex search sunset --in ~/Pictures/2024 --after 2024-06 --type jpg
     omnidex search --audio bark.wav -0 | xargs -0 ls -l
+    omnidex search thunder --html found.html --open 1
     """
     if as_json and (paths_only or null):
         raise UsageProblem("--json and --paths can't be combined", hint="--json holds the paths")
+    showing.check_thumbs(thumbs)
     texts = _texts(words or [], text or [])
     files = {"image": image or [], "audio": audio or [], "video": video or []}
     if not texts and not any(files.values()) and not like:
@@ -206,13 +210,23 @@ def search(
             }
         )
     elif paths_only or null:
-        _write_paths(hits, end="\0" if null else "\n")
+        showing.write_paths(hits, end="\0" if null else "\n")
     else:
-        render.table(_COLUMNS, [_row(hit) for hit in hits])
+        print_hits(hits, thumbs=thumbs, collection=directory)
+    if html_file is not None:
+        showing.write_sheet(hits, html_file, title=showing.asked(query), collection=directory)
+    if open_rank is not None:
+        showing.open_hit(hits, open_rank)
     if not hits:
         if not as_json:
             render.note("Nothing found.")
         raise typer.Exit(NOTHING_FOUND)
+
+
+def print_hits(hits: Sequence["Hit"], *, thumbs: str, collection: Path) -> None:
+    """Write hits for people: a table, with pictures on a terminal that can show them."""
+    rows = [_row(hit) for hit in hits]
+    showing.print_hits(hits, _COLUMNS, rows, thumbs=thumbs, collection=collection)
 
 
 def hit_json(hit: "Hit") -> dict[str, object]:
@@ -237,11 +251,6 @@ def record_json(record: "Record") -> dict[str, object]:
         "height": record.height,
         "duration_s": record.duration,
     }
-
-
-def span_text(span: "Span | None") -> str:
-    """A span as `m:ss-m:ss`, its end rounded up, or nothing."""
-    return "" if span is None else f"{render.clock(span.start)}-{render.clock(ceil(span.end))}"
 
 
 def _kinds(given: Sequence[str]) -> list[str]:
@@ -371,13 +380,6 @@ def _term_json(term: "Term") -> dict[str, object]:
     return {"modality": kind, "file": str(term.content)}
 
 
-def _write_paths(hits: Sequence["Hit"], *, end: str) -> None:
-    """Write the path of each hit, each path once."""
-    paths = dict.fromkeys(str(path) for hit in hits for path in hit.record.paths[:1])
-    for path in paths:
-        render.write(path + end)
-
-
 def _row(hit: "Hit") -> list[str]:
     record = hit.record
     what = record.text or record.caption or ""
@@ -388,7 +390,7 @@ def _row(hit: "Hit") -> list[str]:
         f"{hit.score:.3f}",
         str(record.modality),
         render.short_path(record.paths[0]) if record.paths else "",
-        span_text(record.span),
+        render.span_text(record.span),
         render.one_line(what)[:_SNIPPET_CHARACTERS],
         record.short_id,
     ]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from indexer import Record
     from retrieval import Hit
 
-_TEXT_CHARACTERS = 400
+_TEXT_CHARACTERS = 280
 _STYLE = """
 :root { color-scheme: light dark; --ground: #fff; --card: #f4f5f7; --ink: #1b1d22; --soft: #565b66;
   --line: #d5d8de; --mark: #0a5fb4; }

@@ -118,9 +118,10 @@ def outline(samples: Float32[np.ndarray, " samples"]) -> UInt8[np.ndarray, "heig
     low, high = np.log(_HEARD_HZ)
     place = (np.log(np.maximum(centres, 1.0)) - low) / (high - low)
     steps = np.clip(place, 0, 1) * (len(_COLOURS) - 1)
-    colours = np.stack(
-        [np.interp(steps, np.arange(len(_COLOURS)), channel) for channel in _COLOURS.T], axis=-1
-    )
+    # Between two colours of the scale, by how far it is from the one to the other.
+    below = np.minimum(steps.astype(int), len(_COLOURS) - 2)
+    share = (steps - below)[:, None]
+    colours = _COLOURS[below] * (1 - share) + _COLOURS[below + 1] * share
     heights = np.maximum(peaks / max(float(peaks.max()), 1e-4), 1 / _SOUND_HEIGHT)
     rows = np.abs(np.arange(_SOUND_HEIGHT) + 0.5 - _SOUND_HEIGHT / 2)
     inside = rows[:, None] <= heights[None, :] * _SOUND_HEIGHT / 2

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from . import (
+    ask,
     dupes,
     errors,
     evaluate,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.command("index")(index.index)
 app.command("search")(search.search)
+app.command("ask")(ask.ask)
 app.command("status")(info.status)
 app.command("show")(info.show)
 app.command("rm")(info.rm)

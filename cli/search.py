@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import render, showing
+from . import render, showing, turning
 from .errors import NOTHING_FOUND, UsageProblem
 from .narrowing import file_filter, search_mode
 from .options import CollectionOption, JsonOption, collection_directory, item_id
@@ -150,6 +150,7 @@ def search(
     html_file: showing.HtmlOption = None,
     open_rank: showing.OpenOption = None,
     thumbs: showing.ThumbsOption = "auto",
+    session: turning.SessionOption = None,
     as_json: JsonOption = False,
     collection: CollectionOption = None,
 ) -> None:
@@ -163,7 +164,6 @@ def search(
     omnidex search a dog on a beach --to image,video -k 20
     omnidex search --image cat.jpg --text "at night" --where "width >= 1024"
     omnidex search sunset --in ~/Pictures/2024 --after 2024-06 --type jpg
-    omnidex search --audio bark.wav -0 | xargs -0 ls -l
     omnidex search thunder --html found.html --open 1
     """
     if as_json and (paths_only or null):
@@ -176,7 +176,7 @@ def search(
             "there is nothing to search for",
             hint='give words or a file: omnidex search "a dog", omnidex search --image dog.jpg',
         )
-    kinds = _kinds(to or [])
+    kinds = kinds_of(to or [])
     if where is not None and not _utf8(where, what="--where").strip():
         raise UsageProblem("--where is empty", hint='leave it out, or say: --where "width > 1000"')
     directory = collection_directory(collection)
@@ -200,7 +200,11 @@ def search(
         mode=mode,
     )
     with Retriever.open(directory) as retriever:
-        hits = retriever.search(_with_ids(query, retriever.collection))
+        query = _with_ids(query, retriever.collection)
+        if session is None:
+            hits: Sequence[Hit] = retriever.search(query)
+        else:
+            hits = turning.session_hits(query, session, retriever, words=" ".join(texts))
     if as_json:
         render.write_json(
             {
@@ -253,7 +257,7 @@ def record_json(record: "Record") -> dict[str, object]:
     }
 
 
-def _kinds(given: Sequence[str]) -> list[str]:
+def kinds_of(given: Sequence[str]) -> list[str]:
     """The kinds of media in `--to`, which takes commas and may be repeated."""
     kinds = [kind.strip().lower() for value in given for kind in value.split(",")]
     kinds = list(dict.fromkeys(kind for kind in kinds if kind))

@@ -12,9 +12,10 @@ modality, where W is what was said in words, G the good hits and B the bad ones:
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 
 from omni_encoder import Modality, QueryError
 
@@ -77,12 +78,23 @@ class State:
         """Whether there is anything to search for, and not only to avoid."""
         return bool(self.terms or self.texts or self.more)
 
-    def words(self) -> str:
-        """What is searched for, in words for people."""
-        parts = [str(term.content) for term in self.terms]
+    def words(self, name: Callable[[str], str]) -> str:
+        """What is searched for, in words for people.
+
+        Args:
+            name: What an item of an id is called.
+        """
+        parts = [
+            term.content.name
+            if isinstance(term.content, Path)
+            else term.content
+            if term.modality
+            else f"like {name(term.content)}"
+            for term in self.terms
+        ]
         parts += self.texts
-        parts += [f"like {id[:10]}" for id in self.more]
-        parts += [f"not like {id[:10]}" for id in self.less]
+        parts += [f"like {name(id)}" for id in self.more]
+        parts += [f"not like {name(id)}" for id in self.less]
         parts += [f"not {text}" for text in self.nots]
         if self.kinds is not None:
             parts.append(f"only {', '.join(self.kinds)}")

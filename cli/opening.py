@@ -8,6 +8,9 @@ from pathlib import Path
 
 from .errors import UsageProblem
 
+# An opener that fails does so at once; one that shows the file itself stays.
+_MOMENT_S = 3.0
+
 
 def opener() -> list[str]:
     """The command that opens files here, without the file.
@@ -41,10 +44,21 @@ def open_file(path: Path) -> None:
         os.startfile(path)  # noqa: S606 -- no shell, and the file is one of the collection
         return
     # An absolute path, so that no name can be taken for an option.
-    subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603
         [*opener(), os.fspath(path.absolute())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    try:
+        code = process.wait(_MOMENT_S)
+    except subprocess.TimeoutExpired:
+        process.returncode = 0  # it shows the file itself, and goes on without us
+        return
+    if code:
+        raise UsageProblem(
+            f"the system knows nothing that opens {path}",
+            hint=f"{Path(opener()[0]).name} failed; is there a desktop?",
+            code="environment",
+        )

@@ -90,10 +90,18 @@ def way_here(wanted: str) -> How:
 def write_entries(entries: Sequence[Entry], how: How, *, width: int) -> None:
     """Write pictures with their lines beside them, one below the other."""
     for entry in entries:
-        render.write(_entry_text(entry, how, width=width, cell=_cell_pixels()))
+        render.write(entry_text(entry, how, width=width, cell=_cell_pixels()))
 
 
-def _entry_text(entry: Entry, how: How, *, width: int, cell: tuple[int, int]) -> str:
+def entry_text(entry: Entry, how: How, *, width: int, cell: tuple[int, int]) -> str:
+    """A picture and its lines as what is written to the terminal.
+
+    Args:
+        entry: What to show.
+        how: By which protocol.
+        width: Of the terminal, in characters.
+        cell: How many pixels wide and high a character is.
+    """
     from rich.cells import set_cell_size
 
     room = max(10, width - COLUMNS - 3)
@@ -109,7 +117,7 @@ def _entry_text(entry: Entry, how: How, *, width: int, cell: tuple[int, int]) ->
             return _beside(_blocks(pixels), lines)
         pixels = pixels_of(picture, width=COLUMNS * cell[0], height=ROWS * cell[1])
     except ValueError:  # the cache was damaged since
-        return _entry_text(Entry(entry.lines), how, width=width, cell=cell)
+        return entry_text(Entry(entry.lines), how, width=width, cell=cell)
     high, wide = pixels.shape[:2]
     columns, rows = -(-wide // cell[0]), -(-high // cell[1])
     drawn = kitty(pixels, columns=columns, rows=rows) if how == "kitty" else sixel(pixels)

@@ -204,7 +204,7 @@ def test_another_encoders_collection_is_refused(retriever: Retriever, tmp_path: 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2}', '{"schema": 1}', "\x00"])
 def test_what_is_no_session_is_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "s.json").write_text(text)
-    with pytest.raises(QueryError, match="s.json is"):
+    with pytest.raises(QueryError, match=r"s\.json is"):
         load(tmp_path / "s.json")
 
 

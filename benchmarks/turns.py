@@ -44,6 +44,8 @@ from .vectors import VectorCache
 TURNS = 3
 SEEDS = 3
 SHOWN = 10
+USERS = 300
+"""On each half, if nothing else is asked for."""
 SUCCESS_AT = (1, 5, 10)
 BETAS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 GAMMAS = (0.1, 0.25, 0.5)
@@ -88,18 +90,15 @@ def run(request: Request) -> Mapping[str, object]:
             hint="--data manifest.jsonl, and --split FILE for the ids to keep",
         )
     targets = load_targets(request.data, request.split)
-    tuning, held_out = _halves(targets, request.limit)
+    tuning, held_out = _halves(targets, request.limit or USERS)
     if not tuning or not held_out:
         raise OmniError(f"{len(targets)} items with captions are too few to tune and to measure")
     seeds = range(request.seed, request.seed + SEEDS)
-    talks = {
-        half: [_talks(targets, numbers, seed) for seed in seeds]
-        for half, numbers in (("tuning", tuning), ("held_out", held_out))
-    }
-    everything = [talk for half in talks.values() for told in half for talk in told]
-    world = _world(targets, everything, request)
-    chosen = {method: _tuned(world, talks["tuning"][0], method) for method in Method}
-    users = {kind: _figures(world, talks["held_out"], kind, chosen) for kind in KINDS}
+    tuned_with = _talks(targets, tuning, request.seed)
+    talks = [_talks(targets, held_out, seed) for seed in seeds]
+    world = _world(targets, [*tuned_with, *(talk for told in talks for talk in told)], request)
+    chosen = {method: _tuned(world, tuned_with, method) for method in Method}
+    users = {kind: _figures(world, talks, kind, chosen) for kind in KINDS}
     encoder = request.encoder()
     last = users["mixed"][-1]  # what reports show of it is one ratio
     return {
@@ -119,15 +118,16 @@ def run(request: Request) -> Mapping[str, object]:
     }
 
 
-def _halves(targets: Sequence[Target], limit: int | None) -> tuple[list[int], list[int]]:
+def _halves(targets: Sequence[Target], limit: int) -> tuple[list[int], list[int]]:
     """The numbers of items to tune on and to measure with; whole groups go to one side."""
     sides: tuple[list[int], list[int]] = ([], [])
     for number, target in enumerate(targets):
         sides[crc32(target.group.encode()) % 2].append(number)
-    if limit is None:
-        return sides
-    kept = [[side[i * len(side) // limit] for i in range(limit)] for side in sides if side]
-    return (sorted(set(kept[0])), sorted(set(kept[-1]))) if len(kept) == 2 else ([], [])
+    first, second = (
+        sorted({side[i * len(side) // limit] for i in range(limit)}) if side else []
+        for side in sides
+    )
+    return first, second
 
 
 def _talks(targets: Sequence[Target], numbers: Sequence[int], seed: int) -> list[Talk]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from . import bench, bench_upkeep, render
+from . import bench, bench_turns, bench_upkeep, render
 from .errors import NOTHING_FOUND, UsageProblem
 from .index import encoder_name
 from .options import JsonOption, ThreadsOption
@@ -32,6 +32,7 @@ app.command("list")(bench.list_benchmarks)
 app.command("run")(bench.run)
 app.command("compare")(bench.compare)
 app.command("report")(bench.report)
+app.command("turns")(bench_turns.turns)
 app.command("tables")(bench_upkeep.tables)
 app.command("check")(bench_upkeep.check)
 app.command("mteb")(bench_upkeep.mteb)

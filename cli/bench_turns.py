@@ -59,7 +59,7 @@ def turns(
             split=split,
             limit=limit,
             cache=results / "vectors",
-            progress=lambda what, done, total: advance(what, done, total),
+            progress=advance,
         )
         stored = store.run(TURNS_BENCHMARK, request, folder=results)
     if as_json:

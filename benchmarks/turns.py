@@ -47,7 +47,7 @@ SHOWN = 10
 USERS = 300
 """On each half, if nothing else is asked for."""
 SUCCESS_AT = (1, 5, 10)
-BETAS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+BETAS = (0.25, 0.5, 1.0, 2.0)
 GAMMAS = (0.1, 0.25, 0.5)
 # As in collections: the encoder's own mean counts as so many items.
 _REFERENCE_ITEMS = 64
@@ -211,7 +211,7 @@ def simulate(world: World, talks: Sequence[Talk], kind: Kind, feedback: Feedback
             states[i] = advance(states[i], turn, shown)
         scores = _scores(world, states, feedback)
         ranks[number - 1] = 1 + _better(scores, scores[places, own], own).sum(axis=1)
-        best = np.argsort(-scores, axis=1, kind="stable")[:, : SHOWN + 1].tolist()
+        best = _best(scores, SHOWN + 1).tolist()
         seen = [
             Seen(talk.target, tuple([item for item in row if item != talk.target][:SHOWN]))
             for talk, row in zip(talks, best, strict=True)
@@ -233,6 +233,16 @@ def _scores(
     for i, state in enumerate(states):  # items that were named aren't found themselves
         scores[i, [int(id) for id in (*state.more, *state.less)]] = -np.inf
     return scores
+
+
+def _best(
+    scores: Float32[np.ndarray, "dialogues items"], count: int
+) -> Int64[np.ndarray, "dialogues best"]:
+    """The columns of the highest scores of each row, best first."""
+    count = min(count, scores.shape[1])
+    found = np.argpartition(scores, -count, axis=1)[:, -count:]
+    order = np.argsort(-np.take_along_axis(scores, found, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(found, order, axis=1)
 
 
 def _better(

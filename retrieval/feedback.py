@@ -43,8 +43,8 @@ class Feedback:
 
     method: Method = Method.DIALOGUE
     alpha: float = 1.0
-    beta: float = 0.75
-    gamma: float = 0.25
+    beta: float = 1.0
+    gamma: float = 0.1
 
     def __post_init__(self) -> None:
         for name in ("alpha", "beta", "gamma"):

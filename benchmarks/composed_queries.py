@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -69,8 +70,8 @@ def read_tags(manifest: Path) -> dict[str, frozenset[str]]:
     tags: dict[str, frozenset[str]] = {}
     for line in manifest.read_text(encoding="utf-8").splitlines():
         if line.strip():
-            row = json.loads(line)
-            given = row.get("tags") or []
+            row: dict[str, object] = json.loads(line)
+            given = cast("list[object]", row.get("tags") or [])
             tags[str(row["id"])] = frozenset(str(tag).strip().lower() for tag in given)
     return tags
 
@@ -111,7 +112,9 @@ def tag_tasks(
                 both.append((a, b))
                 if shared >= left / 2:  # else leaving B out says little
                     apart.append((a, b))
-    seen, words, without = [], [], []
+    seen: list[ComposedQuery] = []
+    words: list[ComposedQuery] = []
+    without: list[ComposedQuery] = []
     for a, b in _drawn(both, generator):
         answers = tuple(sorted(carriers[a] & carriers[b]))
         own = int(generator.choice(sorted(carriers[a] - carriers[b])))

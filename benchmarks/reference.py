@@ -114,7 +114,7 @@ def _draw(
     for modality in Modality:
         own = [item for item in training if item.modality is modality]
         taken: dict[str, str] = {}
-        for number in generator.permutation(len(own)).tolist():
+        for number in map(int, generator.permutation(len(own))):
             taken.setdefault(_group(own[number]), own[number].id)
         chosen.update(list(taken.values())[: options.items])
     return [item for item in training if item.id in chosen], groups
@@ -127,7 +127,7 @@ def _captions(
     generator = np.random.default_rng([options.seed, 10])
     first: dict[str, int] = {}
     seen: set[int] = set()
-    for number in generator.permutation(len(training)).tolist():
+    for number in map(int, generator.permutation(len(training))):
         item = training[number]
         group = groups[_group(item)]
         if group not in seen and item.captions:

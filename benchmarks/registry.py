@@ -28,6 +28,7 @@ _BENCHMARKS: Mapping[str, tuple[str, str]] = {
     "ingest": ("omnidex_benchmarks.system", "INGEST"),
     "startup": ("omnidex_benchmarks.system", "STARTUP"),
     "encode": ("omnidex_benchmarks.encode", "ENCODE"),
+    "turns": ("omnidex_benchmarks.turns", "TURNS_BENCHMARK"),
     "cold-start": ("omnidex_benchmarks.cold_start", "COLD_START"),
 }
 

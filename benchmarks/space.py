@@ -62,7 +62,8 @@ def make_space(
         own = [item for item in items if item.modality is modality]
         if modality is Modality.TEXT or not own:
             continue
-        kept[modality], rows = [], []
+        kept[modality] = []
+        rows: list[np.ndarray] = []
         for start in range(0, len(own), _CHUNK):
             chunk = own[start : start + _CHUNK]
             embedded = cache.files([item.path for item in chunk])

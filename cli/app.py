@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from . import (
+    ask,
     chat,
     dupes,
     errors,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.command("index")(index.index)
 app.command("search")(search.search)
+app.command("ask")(ask.ask)
 app.command("explain")(explain.explain)
 app.command("status")(info.status)
 app.command("show")(info.show)

@@ -12,6 +12,7 @@ from . import (
     bench_generate,
     bench_rerank,
     bench_speed,
+    bench_turns,
     bench_upkeep,
     render,
 )
@@ -30,6 +31,7 @@ app.command("list")(bench.list_benchmarks)
 app.command("run")(bench.run)
 app.command("compare")(bench.compare)
 app.command("report")(bench.report)
+app.command("turns")(bench_turns.turns)
 app.command("tables")(bench_upkeep.tables)
 app.command("check")(bench_upkeep.check)
 app.command("mteb")(bench_upkeep.mteb)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import parts, render
+from .answers import record_json, term_json
 from .errors import UsageProblem
 from .options import CollectionOption, JsonOption, collection_directory, item_id
-from .search import record_json, span_text, term_json, with_ids
+from .search import with_ids
 
 if TYPE_CHECKING:
     from omni_encoder.attribution import Region
@@ -204,8 +205,8 @@ def _facts(found: "Explanation") -> Sequence[tuple[str, str]]:
         ("score", f"{found.score:.3f}"),
         ("percentile", "" if judged is None else f"{judged.percentile:.1f}"),
         *((f"  {one.amount:+.3f}", _term(one.term)) for one in found.contributions or ()),
-        ("part", span_text(matched.span)),
-        ("most at", span_text(matched.moment)),
+        ("part", render.span_text(matched.span)),
+        ("most at", render.span_text(matched.moment)),
         ("region", _region(matched.region)),
         ("sentence", render.one_line(matched.sentence or "")),
         ("", "" if sentence is None else f"which scores {sentence:.3f} by itself"),

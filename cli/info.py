@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import render
+from .answers import record_json
 from .errors import FAILED
 from .index_report import problem_json
 from .options import CollectionOption, JsonOption, collection_directory, is_id, item_id
-from .search import record_json, span_text
 from .search_state import search_facts, search_json
 
 if TYPE_CHECKING:
@@ -316,7 +316,7 @@ def _record_facts(record: "Record") -> Sequence[tuple[str, str]]:
         ("kind", str(record.modality)),
         *(("path", str(path)) for path in record.paths),
         ("part", str(record.part) if record.part else ""),
-        ("at", span_text(record.span)),
+        ("at", render.span_text(record.span)),
         ("type", record.mime),
         ("title", record.title or ""),
         ("caption", record.caption or ""),

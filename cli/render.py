@@ -9,6 +9,7 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from .errors import ReaderGone
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.progress import Progress, TaskID
+
+    from omni_encoder import Span
 
 SCHEMA = 1
 _GAP = 2
@@ -116,6 +119,11 @@ def clock(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02d}"
     return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
+
+
+def span_text(span: "Span | None") -> str:
+    """A span as `m:ss-m:ss`, its end rounded up, or nothing."""
+    return "" if span is None else f"{clock(span.start)}-{clock(ceil(span.end))}"
 
 
 def size(count: int) -> str:

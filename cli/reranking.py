@@ -14,14 +14,20 @@ if TYPE_CHECKING:
 _HINT = "say --rerank flow, or how many of the first hits: --rerank flow:50"
 
 
-def rerank_rule(given: str | None) -> "RerankRule | None":
+def rerank_rule(given: str | None, *, alone: bool = True) -> "RerankRule | None":
     """The rule that `flow` or `flow:K` stands for.
 
+    Args:
+        given: What was said.
+        alone: Whether the search is not a turn of a session.
+
     Raises:
-        UsageProblem: It is neither.
+        UsageProblem: It is neither, or it is a turn of a session.
     """
     if given is None:
         return None
+    if not alone:
+        raise UsageProblem("a session can't be re-ranked", hint="leave --rerank or --session out")
     name, _, count = given.partition(":")
     if name != "flow":
         raise UsageProblem(f"--rerank doesn't know {given!r}", hint=_HINT)

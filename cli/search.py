@@ -3,23 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import parts, render
+from . import parts, render, showing, turning
+from .answers import hit_json, query_json
 from .errors import NOTHING_FOUND, UsageProblem
-from .hybrid import HybridOption, TextWeightOption, hybrid_json, hybrid_mode, ranks_json
+from .hybrid import HybridOption, TextWeightOption, hybrid_mode
 from .narrowing import file_filter, search_mode
 from .options import CollectionOption, JsonOption, collection_directory, item_id
 from .reranking import rerank_rule, reranked
 
 if TYPE_CHECKING:
-    from indexer import Collection, Record
-    from omni_encoder import Span
-    from retrieval import Hit, Query, Term
+    from indexer import Collection
+    from retrieval import Hit, Query
 
 _COLUMNS = (
     render.Column("#", align="right"),
@@ -30,7 +29,6 @@ _COLUMNS = (
     render.Column("what", overflow="ellipsis", movable=True),
     render.Column("id"),
 )
-_WEAK_LINE = "-- weak below --"
 _SNIPPET_CHARACTERS = 120
 _KINDS = ("text", "image", "audio", "video")
 
@@ -190,6 +188,10 @@ def search(
     ] = False,
     hybrid: HybridOption = True,
     text_weight: TextWeightOption = None,
+    html_file: showing.HtmlOption = None,
+    open_rank: showing.OpenOption = None,
+    thumbs: showing.ThumbsOption = "auto",
+    session: turning.SessionOption = None,
     as_json: JsonOption = False,
     collection: CollectionOption = None,
 ) -> None:
@@ -206,20 +208,21 @@ def search(
     omnidex search beach --image sea.jpg --not people --weight image=2
     omnidex search 'receipt "Hotel Adler"' --to text,image
     omnidex search sunset --in ~/Pictures/2024 --after 2024-06 --type jpg
-    omnidex search --audio bark.wav -0 | xargs -0 ls -l
+    omnidex search thunder --html found.html --open 1
     """
     if as_json and (paths_only or null):
         raise UsageProblem("--json and --paths can't be combined", hint="--json holds the paths")
+    showing.check_thumbs(thumbs)
     files = {"image": image or [], "audio": audio or [], "video": video or []}
     given = parts.Given(words or (), text or (), files, like or (), unwanted or (), weight or ())
     parts.check(given, compose)
-    kinds = _kinds(to or [])
+    kinds = kinds_of(to or [])
     if where is not None and not parts.utf8(where, what="--where").strip():
         raise UsageProblem("--where is empty", hint='leave it out, or say: --where "width > 1000"')
     directory = collection_directory(collection)
     files_filter = file_filter(within or [], kind or [], after=after, before=before)
     mode = search_mode(merge, device, exact=exact)
-    rule = rerank_rule(rerank)
+    rule = rerank_rule(rerank, alone=session is None)
 
     from omni_encoder import Modality
     from retrieval import Query, Retriever
@@ -238,64 +241,41 @@ def search(
     with Retriever.open(directory) as retriever:
         query = with_ids(query, retriever.collection)
         wanted = query if rule is None else replace(query, k=max(query.k, rule.top))
-        hits = retriever.search(wanted)
+        if session is None:
+            hits: Sequence[Hit] = retriever.search(wanted)
+        else:
+            hits = turning.session_hits(query, session, retriever, words=_words_of(query))
         if rule is not None:
             hits = reranked(hits, query, retriever.collection, rule)
     if as_json:
         render.write_json(
             {
                 "schema": render.SCHEMA,
-                "query": _query_json(query),
+                "query": query_json(query),
                 "hits": list(map(hit_json, hits)),
             }
         )
     elif paths_only or null:
-        _write_paths(hits, end="\0" if null else "\n")
+        showing.write_paths(hits, end="\0" if null else "\n")
     else:
-        _write_table(hits)
+        print_hits(hits, thumbs=thumbs, collection=directory)
+    if html_file is not None:
+        showing.write_sheet(hits, html_file, title=showing.asked(query), collection=directory)
+    if open_rank is not None:
+        showing.open_hit(hits, open_rank)
     if not hits:
         if not as_json:
             render.note("Nothing found.")
         raise typer.Exit(NOTHING_FOUND)
 
 
-def hit_json(hit: "Hit") -> dict[str, object]:
-    """One hit as it stands in JSON."""
-    judged = hit.judgement
-    meaning = {
-        "percentile": None if judged is None else judged.percentile,
-        "expected": None if judged is None else judged.expected,
-        "weak": None if judged is None else judged.weak,
-    }
-    ranks = {"rank": hit.rank, "score": hit.score} | ranks_json(hit)
-    return ranks | meaning | record_json(hit.record)
+def print_hits(hits: Sequence["Hit"], *, thumbs: str, collection: Path) -> None:
+    """Write hits for people: a table, with pictures on a terminal that can show them."""
+    rows = [_row(hit) for hit in hits]
+    showing.print_hits(hits, _COLUMNS, rows, thumbs=thumbs, collection=collection)
 
 
-def record_json(record: "Record") -> dict[str, object]:
-    """What is known of an item, as it stands in JSON."""
-    span = record.span
-    return {
-        "id": record.id,
-        "path": str(record.paths[0]) if record.paths else None,
-        "paths": [str(path) for path in record.paths],
-        "modality": str(record.modality),
-        "span": None if span is None else {"start_s": span.start, "end_s": span.end},
-        "mime": record.mime,
-        "title": record.title,
-        "caption": record.caption,
-        "text": record.text,
-        "width": record.width,
-        "height": record.height,
-        "duration_s": record.duration,
-    }
-
-
-def span_text(span: "Span | None") -> str:
-    """A span as `m:ss-m:ss`, its end rounded up, or nothing."""
-    return "" if span is None else f"{render.clock(span.start)}-{render.clock(ceil(span.end))}"
-
-
-def _kinds(given: Sequence[str]) -> list[str]:
+def kinds_of(given: Sequence[str]) -> list[str]:
     """The kinds of media in `--to`, which takes commas and may be repeated."""
     kinds = [kind.strip().lower() for value in given for kind in value.split(",")]
     kinds = list(dict.fromkeys(kind for kind in kinds if kind))
@@ -311,6 +291,12 @@ def _kinds(given: Sequence[str]) -> list[str]:
     return kinds
 
 
+def _words_of(query: "Query") -> str:
+    """The wanted texts of a query, in one."""
+    contents = (term.content for term in query.terms if term.modality and term.weight > 0)
+    return " ".join(content for content in contents if isinstance(content, str))
+
+
 def with_ids(query: "Query", collection: "Collection") -> "Query":
     """The query with the ids of indexed files that `--like` names by their paths."""
     terms = (
@@ -320,54 +306,6 @@ def with_ids(query: "Query", collection: "Collection") -> "Query":
         for term in query.terms
     )
     return replace(query, terms=tuple(terms))
-
-
-def _query_json(query: "Query") -> dict[str, object]:
-    return {
-        "terms": [term_json(term) for term in query.terms],
-        "compose": query.compose,
-        "to": None if query.modalities is None else [str(kind) for kind in query.modalities],
-        "k": query.k,
-        "where": query.where,
-        "all_parts": query.all_parts,
-        "in": [str(folder) for folder in query.files.folders],
-        "types": list(query.files.types),
-        "after": query.files.after,
-        "before": query.files.before,
-        "exact": query.mode.exact,
-        "merge": str(query.mode.merge),
-    } | hybrid_json(query)
-
-
-def term_json(term: "Term") -> dict[str, object]:
-    """A part of a query as it stands in JSON."""
-    weight: dict[str, object] = {} if term.weight == 1 else {"weight": term.weight}
-    if term.modality is None:
-        return {"like": term.content} | weight
-    kind = str(term.modality)
-    if isinstance(term.content, str):
-        return {"modality": kind, "text": term.content} | weight
-    return {"modality": kind, "file": str(term.content)} | weight
-
-
-def _write_paths(hits: Sequence["Hit"], *, end: str) -> None:
-    """Write the path of each hit, each path once."""
-    paths = dict.fromkeys(str(path) for hit in hits for path in hit.record.paths[:1])
-    for path in paths:
-        render.write(path + end)
-
-
-def _write_table(hits: Sequence["Hit"]) -> None:
-    """Write the hits; what is weak comes last, and a line (or, in a pipe, a column) says so."""
-    rows = [_row(hit) for hit in hits]
-    weak = [hit.judgement is not None and hit.judgement.weak for hit in hits]
-    if any(weak) and render.on_terminal():
-        rows.insert(weak.index(True), ["", "", "", _WEAK_LINE, "", "", ""])
-    elif any(hit.judgement is not None for hit in hits):
-        rows = [[*row, "weak" if mark else ""] for row, mark in zip(rows, weak, strict=True)]
-    render.table(_COLUMNS, rows)
-    if all(weak) and weak:
-        render.note("All of this is weak: unrelated things would score as high.")
 
 
 def _row(hit: "Hit") -> list[str]:
@@ -380,7 +318,7 @@ def _row(hit: "Hit") -> list[str]:
         f"{hit.score:.3f}",
         str(record.modality),
         render.short_path(record.paths[0]) if record.paths else "",
-        span_text(record.span),
+        render.span_text(record.span),
         render.one_line(what)[:_SNIPPET_CHARACTERS],
         record.short_id,
     ]

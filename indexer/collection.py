@@ -24,6 +24,7 @@ from .manifest import (
     check_spec,
     has_table,
     manifest_stamp,
+    newest_version,
     read_manifest,
     reference_means,
     write_manifest,
@@ -142,6 +143,11 @@ class Collection:
     def spec(self) -> EncoderSpec:
         """The encoder that made its vectors."""
         return self._manifest.spec
+
+    @property
+    def version(self) -> int | None:
+        """The newest state of its table, as `history` numbers it; None before anything is in it."""
+        return newest_version(self._directory, self.spec)
 
     def check_encoder(self, spec: EncoderSpec) -> None:
         """Make sure that an encoder's vectors can be compared with those in the collection.

@@ -188,7 +188,7 @@ class Reader:
 
         def look() -> Matches:
             state = self.state(manifest)
-            segments = state.segments if state else []
+            segments = state.segments if state else ()
             masks = self._masks(segments, condition, catalogue)
             if modalities is not None:
                 masks = {

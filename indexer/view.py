@@ -67,6 +67,8 @@ class View:
 
     def parts(self, content: str) -> tuple[Int64[np.ndarray, " parts"], list[Record]]:
         """The items of a content, by modality and part: their row numbers and records."""
-        found = sorted(self._reader.find(content), key=lambda one: (one.key, one.part))
+        found = sorted(
+            self._reader.find(self._manifest, content), key=lambda one: (one.key, one.part)
+        )
         rows: Int64[np.ndarray, " parts"] = np.array([one.row for one in found], np.int64)
         return rows, [to_record(one, self._catalogue.locations(one.key)) for one in found]

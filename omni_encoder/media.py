@@ -28,6 +28,7 @@ __all__ = [
     "open_media",
     "sidecar_names",
     "sidecar_of",
+    "source_of",
 ]
 
 _RAW = "dng cr2 cr3 nef nrw arw srf sr2 raf orf rw2 pef srw 3fr erf kdc mrw"
@@ -177,6 +178,17 @@ def open_media(
     from .media_streams import open_audio_or_video
 
     return open_audio_or_video(source, layout)
+
+
+def source_of(path: Path, *, max_pixels: int = MAX_PIXELS) -> Source:
+    """What a file is by its content, for decoding a moment of it; without its caption.
+
+    Raises:
+        MediaError: It can't be read, or nothing tells what it is.
+    """
+    with open_file(path) as file:
+        kind, is_signed = _kind_of(_read_head(file, path), path)
+    return Source(path, kind, None, max_pixels, is_signed)
 
 
 def _is_file(path: str) -> bool:

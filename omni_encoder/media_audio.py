@@ -17,6 +17,9 @@ from .types import SAMPLE_RATE_HZ, MediaItem, MediaLayout, Modality, Span
 # A last window that brings less than this that the window before it didn't have is dropped.
 LEAST_NEW_S = 1.0
 
+# Decoding so much sound costs about as much as a seek and is exact.
+_WORTH_SEEKING_S = 60.0
+
 _BLOCK_SAMPLES = SAMPLE_RATE_HZ  # the resampler's output; a codec's own frames cost 1.6 times
 
 
@@ -39,6 +42,31 @@ def open_audio(
         partial=length.is_partial,
     )
     return info, OpenParts(container, _parts(container, stream, source, layout))
+
+
+def samples_between(
+    container: InputContainer, stream: AudioStream, span: Span
+) -> Float32[np.ndarray, " samples"]:
+    """A stretch of sound as mono at 16 kHz, for looking at: far in, it may be some frames off."""
+    skipped = span.start
+    if span.start > _WORTH_SEEKING_S:
+        tick = float(stream.time_base or 0) or 1 / SAMPLE_RATE_HZ
+        origin = stream.start_time or 0
+        container.seek(origin + int(span.start / tick), stream=stream)
+        stamp = next((packet.pts for packet in container.demux(stream)), None)
+        if stamp is not None:  # where the seek has led to; reading it took the packet away
+            skipped = max(0.0, span.start - (stamp - origin) * tick)
+            container.seek(origin + int(span.start / tick), stream=stream)
+    first = round(skipped * SAMPLE_RATE_HZ)
+    last = first + round((span.end - span.start) * SAMPLE_RATE_HZ)
+    blocks: list[np.ndarray] = []
+    heard = 0
+    for block in _blocks(container, stream):
+        blocks.append(block[max(0, first - heard) : max(0, last - heard)])
+        heard += len(block)
+        if heard >= last:
+            break
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
 class Windows:

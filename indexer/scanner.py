@@ -117,7 +117,7 @@ class Codes:
         )
         inner.by_residual = False
         inner.pq.cp.niter = TRAINING_ROUNDS
-        turn = faiss.LinearTransform(dim, kept, False)
+        turn = faiss.LinearTransform(dim, kept)
         faiss.copy_array_to_vector(np.ascontiguousarray(axes).ravel(), turn.A)
         turn.is_trained = True
         inner.train(sample @ axes.T)

@@ -10,9 +10,11 @@ score is (q.v - q.m') / |v - m'|, and |v - m'| differs from |v - m| by |m - m'| 
 moving mean makes the short list longer and never wrong.
 """
 
+import os
 import sqlite3
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, log
@@ -110,6 +112,11 @@ class Segment:
         self._exact_searches = 0
         self._held: tuple[tuple[bytes, str], ExactScan] | None = None
         self._sound = np.zeros(entry.rows, dtype=bool)
+        self._published = [
+            (str(folder / mark.name), (mark.bytes, mark.mtime_ns), mark)
+            for mark in entry.files.values()
+        ]
+        self._moved: tuple[Float32[np.ndarray, " dim"], float] | None = None
 
     def open(self) -> None:
         """Open its files, so that they stay readable when another process deletes them.
@@ -133,7 +140,12 @@ class Segment:
         Raises:
             CacheDamaged: They aren't.
         """
-        for mark in self.entry.files.values():
+        for path, published, mark in self._published:
+            if not thorough:  # asked before every query, so without objects for paths
+                with suppress(OSError):
+                    status = os.stat(path)  # noqa: PTH116
+                    if (status.st_size, status.st_mtime_ns) == published:
+                        continue
             check(self._folder, mark, thorough=thorough)
 
     @cached_property
@@ -295,7 +307,9 @@ class Segment:
         mean: Float32[np.ndarray, " dim"],
     ) -> Float32[np.ndarray, " rows"]:
         """How wrong estimated scores can be: by float32 rounding, and because the mean moved."""
-        moved = float(np.linalg.norm(mean - self.mean))
+        if self._moved is None or self._moved[0] is not mean:
+            self._moved = (mean, float(np.linalg.norm(mean - self.mean)))
+        moved = self._moved[1]
         rounding = np.float32(1e-5) + np.float32(4e-6) / norms + np.float32(1e-6) / norms**2
         if not moved:
             return rounding

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omnidex_benchmarks.ann import AnnBenchmark, make_mixture, plot, run
+from omnidex_benchmarks.ann import AnnBenchmark, plot, run
+from omnidex_benchmarks.ann_data import extend, make_mixture
 
 
 def test_vectors_are_made_from_a_seed_and_have_a_gap_between_modalities() -> None:

@@ -143,6 +143,11 @@ class Codes:
         """Among how many lists the codes are divided."""
         return self._codes.nlist
 
+    @property
+    def axes(self) -> int:
+        """How many axes of a row are coded."""
+        return self._codes.d
+
     def add(self, rows: Float32[np.ndarray, "rows dim"]) -> None:
         """Append the codes of some rows."""
         assert self._axes is not None  # codes from a file are never added to

@@ -278,13 +278,14 @@ class Segment:
         if self._held is None or self._held[0] != key:
             self._held = (key, _scan(self._centred(asked.mean), asked.device))
         scan = self._held[1]
-        count = min(left, 2 * asked.k + (16 if asked.device == "cpu" else 2000))
-        positions, scores = scan.largest(asked.query, count, mask)
-        errors = np.full(len(scores), scan.error, np.float32)
-        listed = ShortList(positions, scores, errors)
-        if count < left and scores[-1] + scan.error >= kth(scores - errors, asked.k):
-            return None
-        return listed.cut(asked.k)
+        # The fewer are wanted, the sooner a row is given up; equal scores take more.
+        more = (6, asked.k + 100) if asked.device == "cpu" else (asked.k + 2000,)
+        for count in (min(left, asked.k + one) for one in more):
+            positions, scores = scan.largest(asked.query, count, mask)
+            errors = np.full(len(scores), scan.error, np.float32)
+            if count == left or scores[-1] + scan.error < kth(scores - errors, asked.k):
+                return ShortList(positions, scores, errors).cut(asked.k)
+        return None
 
     def _centred(self, mean: Float32[np.ndarray, " dim"]) -> Float32[np.ndarray, "rows dim"]:
         from .exact import centre_rows

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Protocol, cast
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64
 
 from indexer.baselines import ENGINES
 from indexer.build import Recipe, write_segment

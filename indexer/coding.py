@@ -9,7 +9,7 @@ from .build import BLOCK_ROWS, Recipe
 from .cache_files import Tuning
 from .exact import centre_rows
 from .scanner import Codes, leading_axes, training_rows, turned
-from .tuning import FEW_CANDIDATES, QUERIES, Truth, tune
+from .tuning import QUERIES, Truth, tune
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,9 @@ class Kind:
 
 KINDS = (Kind(0.9, 2), Kind(0.98, 2), Kind(1.0, 2))
 """From the fastest to the one that misses least."""
+
+NUMBERS_PER_CANDIDATE = 16_000
+"""So many numbers are scanned in the time that one candidate's own vector takes (measured)."""
 
 
 class Coder:
@@ -57,18 +60,28 @@ class Coder:
         self._truth.add(block, start=start)
 
     def tuned(self) -> tuple[Codes, Tuning]:
-        """The first kind of codes that is good enough, else the last, and how to use them."""
-        codes = self._codes
-        tuning = self._tune(codes)
+        """The fastest kind of codes that is good enough, else the last, and how to use them."""
+        codes, tuning = self._codes, self._tune(self._codes)
         for kind in KINDS[1:]:
-            if tuning.reached and tuning.candidates_10 <= FEW_CANDIDATES:
+            refining = tuning.candidates_10 * NUMBERS_PER_CANDIDATE
+            if tuning.reached and refining <= self._scanned(codes):
                 break
-            codes = self._learn(kind)
+            others = self._learn(kind)
             for start in range(0, len(self._vectors), BLOCK_ROWS):
                 raw = self._vectors[start : start + BLOCK_ROWS].astype(np.float32)
-                codes.add(centre_rows(raw, self._recipe.mean))
-            tuning = self._tune(codes)
+                others.add(centre_rows(raw, self._recipe.mean))
+            its_tuning = self._tune(others)
+            if tuning.reached and self._cost(others, its_tuning) >= self._cost(codes, tuning):
+                break
+            codes, tuning = others, its_tuning
         return codes, tuning
+
+    def _scanned(self, codes: Codes) -> int:
+        """How many numbers a query looks at."""
+        return len(self._vectors) * codes.numbers
+
+    def _cost(self, codes: Codes, tuning: Tuning) -> int:
+        return self._scanned(codes) + tuning.candidates_10 * NUMBERS_PER_CANDIDATE
 
     def _learn(self, kind: Kind) -> Codes:
         dim = self._vectors.shape[1]

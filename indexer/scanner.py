@@ -148,6 +148,11 @@ class Codes:
         """How many axes of a row are coded."""
         return self._codes.d
 
+    @property
+    def numbers(self) -> int:
+        """How many 4-bit numbers stand for a row."""
+        return self._codes.pq.M
+
     def add(self, rows: Float32[np.ndarray, "rows dim"]) -> None:
         """Append the codes of some rows."""
         assert self._axes is not None  # codes from a file are never added to

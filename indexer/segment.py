@@ -33,7 +33,7 @@ ROW = np.dtype([("row", "<i8"), ("updated", "<i8"), ("crc", "<u4"), ("norm", "<f
 
 The file of rows begins with the mean itself."""
 
-EXACT_ROWS = 10_000
+EXACT_ROWS = 4000
 """So many rows are scanned exactly in less time than codes would take."""
 
 MIN_SCANNED = 1000

@@ -20,11 +20,12 @@ def test_vectors_are_made_from_a_seed_and_have_a_gap_between_modalities() -> Non
 
 def test_a_collection_is_extended_by_images_near_its_own(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
-    rows = {kind: generator.standard_normal((250, DIM)) for kind in ("image", "text")}
+    drawn = generator.standard_normal((2, 250, DIM))
+    drawn /= np.linalg.norm(drawn, axis=2, keepdims=True)
+    rows = dict(zip(("image", "text"), drawn, strict=True))
     source = tmp_path / "source"
     source.mkdir()
     for kind, vectors in rows.items():
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         np.save(source / f"{kind}.npy", vectors.astype(np.float32))
         (source / f"{kind}.jsonl").write_text(f'{{"modality": "{kind}"}}\n' * 250)
     with Collection.create(tmp_path / "collection", ToyEncoder().spec) as collection:

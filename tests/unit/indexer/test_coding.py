@@ -69,9 +69,7 @@ def test_opened_codes_give_the_candidates_that_written_ones_gave(tmp_path: Path)
     codes, tuning = coded(vectors)
     codes.write(tmp_path / "codes")
     write_vectors(vectors, tmp_path / "vectors")
-    opened = Codes.open(
-        tmp_path / "codes", Vectors(tmp_path / "vectors", rows=ROWS, dim=DIM)
-    )
+    opened = Codes.open(tmp_path / "codes", Vectors(tmp_path / "vectors", rows=ROWS, dim=DIM))
     queries = steep(5, rows=20).astype(np.float32)
     mask = np.random.default_rng(6).random(ROWS) < 0.5
 

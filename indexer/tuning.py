@@ -16,7 +16,7 @@ MOST_CANDIDATES = 4000
 FEW_CANDIDATES = 1000
 """Good codes need fewer; the rest are only looked at if they don't reach the target."""
 FEWEST_CANDIDATES = 100
-MARGIN = 1.2
+MARGIN = 1.5
 """More candidates than the sample needed, for queries that are not in it."""
 
 _DEEP = 100

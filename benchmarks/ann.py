@@ -25,8 +25,9 @@ import numpy as np
 from jaxtyping import Int64
 
 from indexer.baselines import ENGINES
-from indexer.build import Recipe, write_segment
+from indexer.build import write_segment
 from indexer.cache_files import Entry
+from indexer.coding import Recipe
 from indexer.exact import centre_rows
 from indexer.facts import write_facts
 from indexer.planner import Search, nearest

@@ -1,8 +1,6 @@
 """Writing segments: vectors, what is known of the items, and for large ones tuned codes."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -10,33 +8,16 @@ from jaxtyping import Bool, Float32
 from omni_encoder import Modality
 
 from .cache_files import Entry, Mark, write_file
+from .coding import Coder, Recipe
 from .exact import MARGIN
 from .facts import write_facts
 from .rows import Items
 from .segment import ROW, checksums
 
-if TYPE_CHECKING:
-    from .coding import Coder
-
 CODED_ROWS = 20_000
 """A segment of fewer rows is always searched exactly; that takes about a millisecond."""
 
 BLOCK_ROWS = 8192
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Recipe:
-    """How to build the segments of one modality.
-
-    Attributes:
-        mean: The mean to subtract from its vectors.
-        target: The recall that its codes are tuned to.
-        strangers: Centred vectors of other modalities, to tune the codes by as well.
-    """
-
-    mean: Float32[np.ndarray, " dim"]
-    target: float
-    strangers: Float32[np.ndarray, "strangers dim"]
 
 
 def write_segment(
@@ -47,8 +28,6 @@ def write_segment(
 
     coder = None
     if base and len(items.rows) > CODED_ROWS:
-        from .coding import Coder
-
         coder = Coder(items.vectors, recipe)
     table, header = _table(items, recipe.mean, coder), recipe.mean.astype(np.float32).tobytes()
     files = {
@@ -68,7 +47,7 @@ def write_live(folder: Path, live: Bool[np.ndarray, " rows"]) -> Mark:
     return write_file(folder, "live", np.packbits(live, bitorder="little").tofile)
 
 
-def _table(items: Items, mean: Float32[np.ndarray, " dim"], coder: "Coder | None") -> np.ndarray:
+def _table(items: Items, mean: Float32[np.ndarray, " dim"], coder: Coder | None) -> np.ndarray:
     """What is known of each row; on the way every centred row is shown to a coder."""
     table = np.empty(len(items.rows), ROW)
     table["row"], table["updated"] = items.rows, items.updated

@@ -5,11 +5,25 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float16, Float32
 
-from .build import BLOCK_ROWS, Recipe
 from .cache_files import Tuning
 from .exact import centre_rows
-from .scanner import Codes, leading_axes, training_rows, turned
+from .scanner import BLOCK_ROWS, Codes, leading_axes, training_rows, turned
 from .tuning import QUERIES, Truth, tune
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """How to build the segments of one modality.
+
+    Attributes:
+        mean: The mean to subtract from its vectors.
+        target: The recall that its codes are tuned to.
+        strangers: Centred vectors of other modalities, to tune the codes by as well.
+    """
+
+    mean: Float32[np.ndarray, " dim"]
+    target: float
+    strangers: Float32[np.ndarray, "strangers dim"]
 
 
 @dataclass(frozen=True, slots=True)

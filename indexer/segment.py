@@ -355,5 +355,5 @@ def candidates(tuning: Tuning, k: int) -> int:
 def checksums(vectors: Float16[np.ndarray, "rows dim"]) -> Sequence[int]:
     """What `Segment.raw` compares."""
     width = 2 * vectors.shape[1]
-    data = memoryview(np.ascontiguousarray(vectors).view(np.uint8).reshape(-1))
+    data = np.ascontiguousarray(vectors).view(np.uint8).reshape(-1).data
     return [zlib.crc32(data[start : start + width]) for start in range(0, len(data), width)]

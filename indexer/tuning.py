@@ -126,7 +126,7 @@ def _ranks(
     ranks = np.full(nearest.shape, most, np.int64)
     found = codes.rank(truth.queries, most, probes=probes)
     for number, wanted in enumerate(nearest):
-        order = np.argsort(found[number])
+        order: Int64[np.ndarray, " found"] = np.argsort(found[number])
         places = np.minimum(np.searchsorted(found[number], wanted, sorter=order), most - 1)
         there = found[number][order[places]] == wanted
         ranks[number][there] = order[places][there]

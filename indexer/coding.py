@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float16, Float32
+from jaxtyping import Float16, Float32, Float64
 
 from .cache_files import Tuning
 from .exact import centre_rows
@@ -99,7 +99,7 @@ class Coder:
 
     def _learn(self, kind: Kind) -> Codes:
         dim = self._vectors.shape[1]
-        held = np.minimum(np.cumsum(self._shares), 1)
+        held: Float64[np.ndarray, " dim"] = np.minimum(np.cumsum(self._shares), 1)
         kept = int(np.searchsorted(held, min(kind.energy, held[-1]))) + 1
         numbers = max(1, -(-min(kept, dim) // kind.axes_per_number))
         kept = numbers * kind.axes_per_number

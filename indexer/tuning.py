@@ -127,7 +127,8 @@ def _ranks(
     found = codes.rank(truth.queries, most, probes=probes)
     for number, wanted in enumerate(nearest):
         order: Int64[np.ndarray, " found"] = np.argsort(found[number])
-        places = np.minimum(np.searchsorted(found[number], wanted, sorter=order), most - 1)
+        places: Int64[np.ndarray, " wanted"] = np.searchsorted(found[number], wanted, sorter=order)
+        places = np.minimum(places, most - 1)
         there = found[number][order[places]] == wanted
         ranks[number][there] = order[places][there]
     return ranks

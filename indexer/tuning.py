@@ -125,11 +125,13 @@ def _ranks(
     """At which place among the candidates each true neighbour comes; `most` if it doesn't."""
     ranks = np.full(nearest.shape, most, np.int64)
     found = codes.rank(truth.queries, most, probes=probes)
-    for number, wanted in enumerate(nearest):
+    for number in range(len(nearest)):
+        wanted: Int64[np.ndarray, " wanted"] = nearest[number]
         order: Int64[np.ndarray, " found"] = np.argsort(found[number])
-        places: Int64[np.ndarray, " wanted"] = np.searchsorted(found[number], wanted, sorter=order)
+        ordered: Int64[np.ndarray, " found"] = found[number][order]
+        places: Int64[np.ndarray, " wanted"] = np.searchsorted(ordered, wanted)
         places = np.minimum(places, most - 1)
-        there = found[number][order[places]] == wanted
+        there = ordered[places] == wanted
         ranks[number][there] = order[places][there]
     return ranks
 

@@ -162,6 +162,15 @@ def ann(
             "--others", help="Measure FAISS's HNSW, usearch, hnswlib and LanceDB too; takes long."
         ),
     ] = False,
+    own: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="COLLECTION",
+            help="Draw vectors around the images of a collection; its texts are queries.",
+            show_default=False,
+        ),
+    ] = None,
     figure: Annotated[
         Path | None,
         typer.Option(
@@ -195,7 +204,9 @@ def ann(
     def tell(what: str) -> None:
         render.note(what.capitalize())
 
-    options = AnnBenchmark(rows=numbers, dim=dim, queries=queries, others=others, progress=tell)
+    options = AnnBenchmark(
+        rows=numbers, dim=dim, queries=queries, others=others, collection=own, progress=tell
+    )
     result = run(options)
     if figure is not None:
         plot(result, figure)

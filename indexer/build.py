@@ -1,15 +1,15 @@
 """Writing segments: vectors, what is known of the items, and for large ones tuned codes."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float16, Float32, Int64
+from jaxtyping import Bool, Float32
 
 from omni_encoder import Modality
 
-from .cache_files import Entry, Mark, Tuning, write_file
-from .exact import MARGIN, centre_rows
+from .cache_files import Entry, Mark, write_file
+from .coding import Coder, Recipe
+from .exact import MARGIN
 from .facts import FactsFile, checksum, write_facts
 from .rows import Items
 from .segment import ROW, checksums
@@ -20,21 +20,6 @@ CODED_ROWS = 20_000
 BLOCK_ROWS = 8192
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Recipe:
-    """How to build the segments of one modality.
-
-    Attributes:
-        mean: The mean to subtract from its vectors.
-        target: The recall that its codes are tuned to.
-        strangers: Centred vectors of other modalities, to tune the codes by as well.
-    """
-
-    mean: Float32[np.ndarray, " dim"]
-    target: float
-    strangers: Float32[np.ndarray, "strangers dim"]
-
-
 def write_segment(
     folder: Path, modality: Modality, items: Items, recipe: Recipe, *, base: bool
 ) -> Entry:
@@ -42,7 +27,10 @@ def write_segment(
     from .scanner import write_vectors
 
     facts = write_file(folder, "facts", lambda path: write_facts(items.facts, path))
-    table, header = _table(items, recipe.mean), recipe.mean.astype(np.float32).tobytes()
+    coder = None
+    if base and len(items.rows) > CODED_ROWS:
+        coder = Coder(items.vectors, recipe)
+    table, header = _table(items, recipe.mean, coder), recipe.mean.astype(np.float32).tobytes()
     # Of what SQLite gives back, which may be of another type than what it was given.
     table["facts"] = list(map(checksum, FactsFile(folder / facts.name, folder).all()))
     files = {
@@ -51,8 +39,9 @@ def write_segment(
         "facts": facts,
     }
     tuning = None
-    if base and len(items.rows) > CODED_ROWS:
-        files["codes"], tuning = _write_codes(folder, items.vectors, recipe)
+    if coder is not None:
+        codes, tuning = coder.tuned()
+        files["codes"] = write_file(folder, "codes", codes.write)
     return Entry(modality, base, len(items.rows), 0, files, tuning)
 
 
@@ -61,47 +50,18 @@ def write_live(folder: Path, live: Bool[np.ndarray, " rows"]) -> Mark:
     return write_file(folder, "live", np.packbits(live, bitorder="little").tofile)
 
 
-def _table(items: Items, mean: Float32[np.ndarray, " dim"]) -> np.ndarray:
+def _table(items: Items, mean: Float32[np.ndarray, " dim"], coder: Coder | None) -> np.ndarray:
+    """What is known of each row; on the way every centred row is shown to a coder."""
     table = np.empty(len(items.rows), ROW)
     table["row"], table["updated"] = items.rows, items.updated
     table["crc"] = checksums(items.vectors)
     for start in range(0, len(table), BLOCK_ROWS):
-        block = items.vectors[start : start + BLOCK_ROWS].astype(np.float32) - mean
+        block = items.vectors[start : start + BLOCK_ROWS].astype(np.float32)
+        block -= mean
+        norms = np.sqrt(np.einsum("ij,ij->i", block, block))
         # Nearer than this, a score can only be computed from the vector itself.
-        table["norm"][start : start + len(block)] = np.maximum(
-            np.linalg.norm(block, axis=1), MARGIN
-        )
+        table["norm"][start : start + len(block)] = np.maximum(norms, MARGIN)
+        if coder is not None:
+            block *= np.where(norms > MARGIN, 1 / np.maximum(norms, MARGIN), 0)[:, None]
+            coder.add(block, start=start)
     return table
-
-
-def _write_codes(
-    folder: Path, vectors: Float16[np.ndarray, "rows dim"], recipe: Recipe
-) -> tuple[Mark, Tuning]:
-    """Code the centred vectors, with twice as many numbers a row if the target is missed."""
-    from .scanner import Codes, training_rows
-    from .tuning import QUERIES, Truth, tune
-
-    rows, dim = vectors.shape
-    generator = np.random.default_rng(rows)
-    drawn = generator.permutation(rows)
-    sample: Int64[np.ndarray, " sample"] = np.sort(drawn[: training_rows(rows)])
-    centred = centre_rows(vectors[sample].astype(np.float32), recipe.mean)
-    own: Int64[np.ndarray, " own"] = np.sort(drawn[:QUERIES])
-    within = centre_rows(vectors[own].astype(np.float32), recipe.mean)
-    codes: Codes | None = None
-    tuning: Tuning | None = None
-    for dims_per_number in (4, 2):
-        codes = Codes.train(centred, rows=rows, numbers=max(1, dim // dims_per_number))
-        truth = Truth(within, recipe.strangers, own=own)
-        for start in range(0, rows, BLOCK_ROWS):
-            raw = vectors[start : start + BLOCK_ROWS].astype(np.float32)
-            block = centre_rows(raw, recipe.mean)
-            codes.add(block)
-            truth.add(block, start=start)
-        tuning = tune(codes, truth, rows=rows, target=recipe.target)
-        measured = (tuning.recall_within, tuning.recall_across)
-        if min(recall for recall in measured if recall is not None) >= recipe.target:
-            break
-    assert codes is not None  # the loop ran
-    assert tuning is not None
-    return write_file(folder, "codes", codes.write), tuning

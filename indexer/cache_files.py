@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from omni_encoder import Modality
 
-FORMAT = 3
+FORMAT = 4
 NAME = "manifest.json"
 LEFTOVER_S = 3600.0
 """A file that no manifest names may be another process's unfinished work for so long."""
@@ -59,6 +59,12 @@ class Tuning:
     recall_within: float
     recall_across: float | None
     queries: int
+
+    @property
+    def reached(self) -> bool:
+        """Whether both kinds of queries find as much as was asked for."""
+        measured = (self.recall_within, self.recall_across)
+        return min(one for one in measured if one is not None) >= self.target
 
 
 @dataclass(frozen=True, slots=True)

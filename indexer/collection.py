@@ -219,8 +219,7 @@ class Collection:
         query = self._unit(vector)
         if query_modality is not None:
             query = self.centre(query, query_modality)
-        if self._state() is None:
-            return Nearest(np.zeros(0, np.int64), np.zeros(0, np.float32))
+        self._refresh_manifest()
         from .planner import Search
 
         device = "cpu"
@@ -232,6 +231,8 @@ class Collection:
         found = self._reader.nearest(
             self._manifest, search, self._catalogue, modalities=modalities, where=where
         )
+        if not len(found.rows):
+            self._state()  # is there nothing, or is the table gone?
         return Nearest(found.rows, found.scores)
 
     def records(
@@ -368,12 +369,14 @@ class Collection:
     def _state(self) -> "State | None":
         """The newest state; None as long as nothing has been written."""
         self._refresh_manifest()
-        if not has_table(self._directory, self.spec) and self._catalogue.holds_any():
+        state = self._reader.state(self._manifest)
+        lost = state is None and not has_table(self._directory, self.spec)
+        if lost and self._catalogue.holds_any():
             raise CollectionError(
                 f"the vectors in {self._directory / LANCE_NAME} are gone",
                 hint="index the folders again: omnidex index FOLDER",
             )
-        return self._reader.state(self._manifest)
+        return state
 
     def _refresh_manifest(self) -> None:
         stamp = manifest_stamp(self._directory)

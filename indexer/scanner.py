@@ -10,10 +10,12 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from jaxtyping import Bool, Float16, Float32, Int64
+from jaxtyping import Bool, Float16, Float32, Float64, Int64
 
 BLOCK_ROWS = 8192
-TRAINING_ROWS = 50_000
+TRAINING_ROWS = 10_000
+"""More teach 16 centroids a number nothing: FAISS itself looks at 4,096 of them."""
+TRAINING_ROUNDS = 10
 IVF_ROWS = 2_000_000
 """From here on the codes lie in lists, and a query looks into some of them only."""
 
@@ -27,8 +29,8 @@ def write_vectors(vectors: Float16[np.ndarray, "rows dim"], path: Path) -> None:
         dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
     index.train(np.zeros((1, dim), np.float32))
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        index.add(vectors[start : start + BLOCK_ROWS].astype(np.float32))
+    if len(vectors):
+        index.add_sa_codes(np.ascontiguousarray(vectors).view(np.uint8))
     faiss.write_index(index, str(path))
 
 
@@ -74,50 +76,89 @@ class Vectors:
 
 
 class Codes:
-    """Four bits for every few dimensions of each row: enough to find candidates by."""
+    """Four bits for every few axes of each row: enough to find candidates by.
 
-    def __init__(self, index: "faiss.IndexIVFPQFastScan", vectors: Vectors | None = None) -> None:
+    The axes are those along which the rows differ most, turned among each other at random. Without
+    the turn a few numbers would stand for nearly all of what tells rows apart, and the others for
+    next to nothing.
+    """
+
+    def __init__(self, index: "faiss.IndexPreTransform", vectors: Vectors | None = None) -> None:
         self._index = index
+        self._axes: Float32[np.ndarray, "kept dim"] | None = None
+        codes = faiss.downcast_index(index.index)
+        assert isinstance(codes, faiss.IndexIVFPQFastScan)  # `train` made it, `open` looked
+        self._codes = codes
         self._vectors = vectors
         self._refined = None if vectors is None else faiss.IndexRefine(index, vectors.index)
+        self._unfiltered: dict[int, _Parameters] = {}
 
     @classmethod
     def train(
-        cls, sample: Float32[np.ndarray, "sample dim"], *, rows: int, numbers: int
+        cls,
+        sample: Float32[np.ndarray, "sample dim"],
+        axes: Float32[np.ndarray, "kept dim"],
+        *,
+        rows: int,
+        numbers: int,
     ) -> "Codes":
         """Learn a code for rows like those of a sample.
 
         Args:
             sample: Unit rows, at least 16 of them.
+            axes: What of a row is looked at: orthogonal unit vectors.
             rows: How many rows will be added.
             numbers: How many 4-bit numbers stand for a row.
         """
-        dim = sample.shape[1]
-        lists = list_count(rows)
-        quantizer = faiss.IndexFlatIP(dim)
-        index = faiss.IndexIVFPQFastScan(
-            quantizer, dim, lists, numbers, 4, faiss.METRIC_INNER_PRODUCT
+        kept, dim = axes.shape
+        quantizer = faiss.IndexFlatIP(kept)
+        inner = faiss.IndexIVFPQFastScan(
+            quantizer, kept, list_count(rows), numbers, 4, faiss.METRIC_INNER_PRODUCT
         )
-        index.by_residual = False
-        index.train(sample)
-        return cls(index)
+        inner.by_residual = False
+        inner.pq.cp.niter = TRAINING_ROUNDS
+        turn = faiss.LinearTransform(dim, kept)
+        faiss.copy_array_to_vector(np.ascontiguousarray(axes).ravel(), turn.A)
+        turn.is_trained = True
+        inner.train(sample @ axes.T)
+        index = faiss.IndexPreTransform(turn, inner)
+        made = cls(index)
+        made._axes = axes
+        return made
 
     @classmethod
     def open(cls, path: Path, vectors: Vectors) -> "Codes":
         """Open the codes of some vectors."""
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-        if not isinstance(index, faiss.IndexIVFPQFastScan) or index.ntotal != len(vectors.rows):
+        if (
+            not isinstance(index, faiss.IndexPreTransform)
+            or not isinstance(faiss.downcast_index(index.index), faiss.IndexIVFPQFastScan)
+            or (index.ntotal, index.d) != vectors.rows.shape
+        ):
             raise ValueError(f"{path} has codes of other vectors")
         return cls(index, vectors)
 
     @property
     def lists(self) -> int:
         """Among how many lists the codes are divided."""
-        return self._index.nlist
+        return self._codes.nlist
+
+    @property
+    def axes(self) -> int:
+        """How many axes of a row are coded."""
+        return self._codes.d
+
+    @property
+    def numbers(self) -> int:
+        """How many 4-bit numbers stand for a row."""
+        return self._codes.pq.M
 
     def add(self, rows: Float32[np.ndarray, "rows dim"]) -> None:
         """Append the codes of some rows."""
-        self._index.add(rows)
+        assert self._axes is not None  # codes from a file are never added to
+        # numpy's product is four times as fast as that of FAISS's wheel.
+        self._codes.add(rows @ self._axes.T)
+        self._index.ntotal = self._codes.ntotal
 
     def write(self, path: Path) -> None:
         """Write the codes to a file."""
@@ -127,8 +168,7 @@ class Codes:
         self, queries: Float32[np.ndarray, "queries dim"], count: int, *, probes: int
     ) -> Int64[np.ndarray, "queries count"]:
         """The rows that look best by their codes alone; -1 where there are no more."""
-        parameters = faiss.SearchParametersIVF()
-        parameters.nprobe = probes
+        parameters = _Parameters(probes, None).base
         return self._index.search(queries, count, params=parameters)[1]
 
     def candidates(
@@ -141,17 +181,47 @@ class Codes:
     ) -> Found:
         """The rows that look best by their codes, with their inner products from the vectors."""
         assert self._refined is not None  # codes that are searched belong to vectors
-        # SWIG keeps no reference to what a field is set to, so these names must outlive the search.
-        inner = faiss.SearchParametersIVF()
-        inner.nprobe = probes
-        selector = None if mask is None else _selector(mask)
-        inner.sel = selector
-        parameters = faiss.IndexRefineSearchParameters()
-        parameters.k_factor = 1.0
-        parameters.base_index_params = inner
-        scores, rows = self._refined.search(query[None], count, params=parameters)
+        if mask is not None:
+            parameters = _Parameters(probes, mask)
+        elif (parameters := self._unfiltered.get(probes)) is None:
+            parameters = self._unfiltered[probes] = _Parameters(probes, None)
+        scores, rows = self._refined.search(query[None], count, params=parameters.refined)
+        if rows[0, -1] >= 0:  # those that are missing come last
+            return rows[0], scores[0]
         found = rows[0] >= 0
         return rows[0][found], scores[0][found]
+
+
+class _Parameters:
+    """How codes are searched. SWIG keeps no reference to what a field is set to, so this does."""
+
+    def __init__(self, probes: int, mask: Bool[np.ndarray, " rows"] | None) -> None:
+        self._selector = None if mask is None else _selector(mask)
+        self._lists = faiss.SearchParametersIVF()
+        self._lists.nprobe = probes
+        self._lists.sel = self._selector
+        self.base = faiss.SearchParametersPreTransform()
+        self.base.index_params = self._lists
+        self.refined = faiss.IndexRefineSearchParameters()
+        self.refined.k_factor = 1.0
+        self.refined.base_index_params = self.base
+
+
+def leading_axes(
+    sample: Float32[np.ndarray, "sample dim"],
+) -> tuple[Float32[np.ndarray, "dim dim"], Float64[np.ndarray, " dim"]]:
+    """The axes along which rows differ, as rows, and what share of their squares lies on each."""
+    covariance = (sample.T @ sample).astype(np.float64)
+    energies, axes = np.linalg.eigh(covariance)
+    shares = np.maximum(energies[::-1], 0) / max(float(energies.sum()), 1e-30)
+    return np.ascontiguousarray(axes[:, ::-1].T.astype(np.float32)), shares
+
+
+def turned(axes: Float32[np.ndarray, "kept dim"], *, seed: int) -> Float32[np.ndarray, "kept dim"]:
+    """Other axes of the same space, at random, so that each holds as much as any other."""
+    generator = np.random.default_rng(seed)
+    turn, _ = np.linalg.qr(generator.standard_normal((len(axes), len(axes))))
+    return turn.astype(np.float32) @ axes
 
 
 class Rotated:
@@ -168,9 +238,8 @@ class Rotated:
         return 1e-5
 
     def __init__(self, rows: Float32[np.ndarray, "rows dim"]) -> None:
-        sample = rows[:: max(1, len(rows) // 20_000)].astype(np.float64)
-        _, axes = np.linalg.eigh(sample.T @ sample)
-        self._axes = np.ascontiguousarray(axes[:, ::-1].astype(np.float32))
+        axes, _ = leading_axes(rows[:: max(1, len(rows) // TRAINING_ROWS)])
+        self._axes = np.ascontiguousarray(axes.T)
         self._index = faiss.IndexFlatIPPanorama(rows.shape[1], self.LEVELS)
         for start in range(0, len(rows), BLOCK_ROWS):
             self._index.add(rows[start : start + BLOCK_ROWS] @ self._axes)

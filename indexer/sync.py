@@ -14,8 +14,9 @@ from jaxtyping import Bool, Float32, Int64
 
 from omni_encoder import Modality
 
-from .build import CODED_ROWS, Recipe, write_live, write_segment
+from .build import CODED_ROWS, write_live, write_segment
 from .cache_files import CacheDamaged, CacheManifest, Entry, publish, read_published
+from .coding import Recipe
 from .exact import centre_rows
 from .manifest import Manifest
 from .rows import Items

@@ -5,8 +5,6 @@ find the neighbours of the former may miss those of the latter, which lie apart 
 trained on; so the number that is kept suits both.
 """
 
-from typing import cast
-
 import numpy as np
 from jaxtyping import Float32, Int64
 
@@ -15,8 +13,10 @@ from .scanner import Codes
 
 QUERIES = 100
 MOST_CANDIDATES = 4000
+FEW_CANDIDATES = 1000
+"""Good codes need fewer; the rest are only looked at if they don't reach the target."""
 FEWEST_CANDIDATES = 100
-MARGIN = 1.2
+MARGIN = 1.5
 """More candidates than the sample needed, for queries that are not in it."""
 
 _DEEP = 100
@@ -51,25 +51,27 @@ class Truth:
         scores = self.queries @ block.T
         inside = np.flatnonzero((self._own >= start) & (self._own < start + len(block)))
         scores[inside, self._own[inside] - start] = -np.inf
-        scores = np.concatenate([self._scores, scores], axis=1)
-        count = scores.shape[1] - len(block)
-        positions = np.concatenate(
-            [
-                self._positions,
-                np.broadcast_to(np.arange(start, start + len(block)), (len(scores), len(block))),
-            ],
-            axis=1,
+        scores, positions = _best(scores, np.broadcast_to(np.arange(len(block)), scores.shape))
+        scores, positions = _best(
+            np.concatenate([self._scores, scores], axis=1),
+            np.concatenate([self._positions, positions + start], axis=1),
         )
-        if count + len(block) > _DEEP:
-            best = np.argpartition(-scores, _DEEP, axis=1)[:, :_DEEP]
-            scores = np.take_along_axis(scores, best, axis=1)
-            positions = np.take_along_axis(positions, best, axis=1)
         self._scores, self._positions = scores, positions
 
     def nearest(self) -> Int64[np.ndarray, "queries nearest"]:
         """The positions of the nearest, best first."""
         order = np.argsort(-self._scores, axis=1, kind="stable")
         return np.take_along_axis(self._positions, order, axis=1)
+
+
+def _best(
+    scores: Float32[np.ndarray, "queries items"], positions: Int64[np.ndarray, "queries items"]
+) -> tuple[Float32[np.ndarray, "queries best"], Int64[np.ndarray, "queries best"]]:
+    """As many of the largest scores as are needed, in any order."""
+    if scores.shape[1] <= _DEEP:
+        return scores, positions
+    best = np.argpartition(scores, -_DEEP, axis=1)[:, -_DEEP:]
+    return np.take_along_axis(scores, best, axis=1), np.take_along_axis(positions, best, axis=1)
 
 
 def tune(codes: Codes, truth: Truth, *, rows: int, target: float) -> Tuning:
@@ -84,7 +86,7 @@ def tune(codes: Codes, truth: Truth, *, rows: int, target: float) -> Tuning:
         target: The least share of the true 10 nearest that must be found.
     """
     nearest = truth.nearest()
-    most = min(MOST_CANDIDATES, rows)
+    most = min(FEW_CANDIDATES if codes.lists == 1 else MOST_CANDIDATES, rows)
     probes = codes.lists
     if codes.lists > 1:
         for probes in (codes.lists // divisor for divisor in (64, 32, 16, 8, 4)):
@@ -94,6 +96,9 @@ def tune(codes: Codes, truth: Truth, *, rows: int, target: float) -> Tuning:
             ):
                 break
     ranks = _ranks(codes, truth, nearest, most, probes)
+    if most < min(MOST_CANDIDATES, rows) and _recalls(ranks, truth.split, most)[2] < target:
+        most = min(MOST_CANDIDATES, rows)
+        ranks = _ranks(codes, truth, nearest, most, probes)
     # A share of the true 100 nearest may be missed that is a little larger: few ask for so many.
     few = _least(ranks[:, :_SHALLOW], truth.split, most, target)
     many = max(_least(ranks, truth.split, most, target), few)
@@ -119,12 +124,15 @@ def _ranks(
 ) -> Int64[np.ndarray, "queries nearest"]:
     """At which place among the candidates each true neighbour comes; `most` if it doesn't."""
     ranks = np.full(nearest.shape, most, np.int64)
-    for number, wanted in enumerate(nearest):
-        found: Int64[np.ndarray, " found"] = codes.rank(
-            truth.queries[number : number + 1], most, probes=probes
-        )[0]
-        place_of = dict(zip(cast("list[int]", found.tolist()), range(len(found)), strict=True))
-        ranks[number] = [place_of.get(row, most) for row in cast("list[int]", wanted.tolist())]
+    found = codes.rank(truth.queries, most, probes=probes)
+    for number in range(len(nearest)):
+        wanted: Int64[np.ndarray, " wanted"] = nearest[number]
+        order: Int64[np.ndarray, " found"] = np.argsort(found[number])
+        ordered: Int64[np.ndarray, " found"] = found[number][order]
+        places: Int64[np.ndarray, " wanted"] = np.searchsorted(ordered, wanted)
+        places = np.minimum(places, most - 1)
+        there = ordered[places] == wanted
+        ranks[number][there] = order[places][there]
     return ranks
 
 

@@ -9,6 +9,7 @@ import typer
 from . import render
 from .bench import figure
 from .errors import UsageProblem
+from .options import JsonOption
 
 if TYPE_CHECKING:
     from retrieval.rerank import Judge
@@ -68,10 +69,11 @@ def rerank(
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, metavar="N", help="How often halves are drawn.")
     ] = 3,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure the first hits with re-ranking by the flow and without.
 
-    The weight of the flow is chosen on the other half of the queries. The last line is JSON.
+    The weight of the flow is chosen on the other half of the queries.
 
     Example:
     omnidex bench rerank manifest.jsonl --split split.json --queries 200
@@ -102,6 +104,9 @@ def rerank(
             cache=cache,
             options=options,
         )
+    if as_json:
+        render.write_json(result)
+        return
     columns = [
         render.Column("direction"),
         *(render.Column(name.replace("_", " "), align="right") for name in _COLUMNS),
@@ -113,4 +118,3 @@ def rerank(
         shown = [figure(found[key]) for key in _COLUMNS]
         rows.append([name, *shown, f"{low:+.3f} to {high:+.3f}"])
     render.table(columns, rows)
-    render.write_json(result)

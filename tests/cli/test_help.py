@@ -84,7 +84,7 @@ def test_the_version_is_printed(omnidex: Callable[..., Ended]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        (["search", "--jsn"], "did you mean --in or --json?"),
+        (["search", "--jsn"], "did you mean --in or --json or --not?"),
         (["serch", "dog"], "'search'"),
         (["search", "dog", "-k", "0"], "omnidex search --help"),
         (["search", "dog", "--to", "images"], "did you mean image?"),

@@ -83,8 +83,9 @@ def reference(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_weak_hits_come_last_and_are_marked_in_pipes_and_json(
     indexed: Path, omnidex: Run, reference: None
 ) -> None:
-    rows = [line.split("\t") for line in omnidex("search", "dogs").out.splitlines()]
-    hits = json.loads(omnidex("search", "dogs", "--json").out)["hits"]
+    ask = ("search", "dogs", "--no-hybrid")
+    rows = [line.split("\t") for line in omnidex(*ask).out.splitlines()]
+    hits = json.loads(omnidex(*ask, "--json").out)["hits"]
 
     assert [row[7] for row in rows] == ["", "", "", "weak"]
     assert [row[2] for row in rows][-1] == "text"
@@ -97,9 +98,9 @@ def test_a_line_divides_weak_hits_from_others_on_a_terminal(
     indexed: Path, omnidex: Run, reference: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("omnidex_cli.render.on_terminal", lambda: True)
-    mixed = omnidex("search", "dogs").out.splitlines()
-    weak = omnidex("search", "dogs", "--to", "text")
-    strong = omnidex("search", "dogs", "--to", "image").out
+    mixed = omnidex("search", "dogs", "--no-hybrid").out.splitlines()
+    weak = omnidex("search", "dogs", "--no-hybrid", "--to", "text")
+    strong = omnidex("search", "dogs", "--no-hybrid", "--to", "image").out
 
     places = [number for number, line in enumerate(mixed) if "-- weak below --" in line]
     assert len(places) == 1
@@ -107,6 +108,12 @@ def test_a_line_divides_weak_hits_from_others_on_a_terminal(
     assert "-- weak below --" in weak.out
     assert "All of this is weak" in weak.err
     assert "weak below" not in strong
+
+
+def test_what_holds_the_words_is_never_weak(indexed: Path, omnidex: Run, reference: None) -> None:
+    hits = json.loads(omnidex("search", "dogs", "--json").out)["hits"]
+
+    assert not any(hit["weak"] for hit in hits if hit["text_rank"] is not None)
 
 
 def test_without_a_reference_nothing_is_said_of_weakness(indexed: Path, omnidex: Run) -> None:

@@ -55,6 +55,8 @@ class FlowConfig:
         rate: Peak learning rate.
         warmup: Steps until the learning rate peaks; it falls to zero as a cosine.
         weight_decay: Decoupled weight decay of matrices.
+        media_share: Share of the steps that learn to draw pictures and sounds; the rest learn to
+            write. Kinds of media are drawn by the square root of how many items they have.
         drop: Share of rows that are trained without their condition, which guidance needs.
         block: Texts are padded to a multiple of so many tokens.
         words: Longest caption, in tokens; longer ones are cut.
@@ -74,6 +76,7 @@ class FlowConfig:
     rate: float = 1e-3
     warmup: int = 100
     weight_decay: float = 0.02
+    media_share: float = 0.5
     drop: float = 0.1
     block: int = 16
     words: int = 30
@@ -90,6 +93,8 @@ class FlowConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.drop < 1:
             raise ValueError(f"drop must be in [0, 1), got {self.drop}")
+        if not 0 <= self.media_share <= 1:
+            raise ValueError(f"media_share must be in [0, 1], got {self.media_share}")
 
 
 def read_flow_config(path: Path) -> tuple[TrainConfig, FlowConfig]:
@@ -174,6 +179,7 @@ class FlowTrainer:
         text = Modality.TEXT
         self.directions = [pair for m in there for pair in ((text, m), (m, text))]
         self.directions.append((text, text))
+        self.shares = self._shares()
         torch.manual_seed(config.seed)
         self.flow = new_flow(encoder.network, tokenizers, inner=settings.inner, rank=settings.rank)
         words = self.flow.paths[Modality.TEXT][0]
@@ -182,6 +188,14 @@ class FlowTrainer:
         self.optimizer = self._optimizer()
         self.step = 0
         self.log: list[dict[str, float]] = []
+
+    def _shares(self) -> np.ndarray:
+        """How often each direction is taken."""
+        draws = np.array([towards is not Modality.TEXT for _, towards in self.directions])
+        sizes = [len(self._data(*direction).rows) ** 0.5 for direction in self.directions]
+        media, words = np.where(draws, sizes, 0), np.where(draws, 0, 1)
+        share = self.settings.media_share
+        return share * media / media.sum() + (1 - share) * words / words.sum()
 
     @torch.inference_mode()
     def _coded(self, modality: Modality, items: list[TrainItem]) -> _Coded:
@@ -255,7 +269,7 @@ class FlowTrainer:
         settings = self.settings
         generator = np.random.default_rng([self.config.seed, 5, self.step])
         noise = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
-        direction = int(generator.integers(len(self.directions)))
+        direction = int(generator.choice(len(self.directions), p=self.shares))
         source, towards = self.directions[direction]
         data = self._data(source, towards)
         rows = generator.choice(data.rows, min(settings.batch, len(data.rows)), replace=False)

@@ -42,7 +42,7 @@ def generate(
     turns: Annotated[int, typer.Option("--turns", min=1, metavar="N", help="How many times.")] = 5,
     steps: StepsOption = 16,
     guidance: GuidanceOption = 1.0,
-    temperature: TemperatureOption = 1.0,
+    temperature: TemperatureOption = None,
     seed: SeedOption = 0,
     checkpoint: CheckpointOption = None,
     tokens: TokensOption = None,

@@ -96,7 +96,7 @@ def chat(
     ] = None,
     steps: StepsOption = 16,
     guidance: GuidanceOption = 2.0,
-    temperature: TemperatureOption = 1.0,
+    temperature: TemperatureOption = None,
     seconds: SecondsOption = 2.56,
     seed: SeedOption = 0,
     checkpoint: CheckpointOption = None,

@@ -59,7 +59,7 @@ def generate(
     count: Annotated[int, typer.Option("-n", min=1, help="How many to draw.")] = 1,
     steps: StepsOption = 16,
     guidance: GuidanceOption = 2.0,
-    temperature: TemperatureOption = 1.0,
+    temperature: TemperatureOption = None,
     seconds: SecondsOption = 2.56,
     hold: Annotated[
         float,

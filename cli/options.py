@@ -75,7 +75,13 @@ GuidanceOption = Annotated[
     float, typer.Option("--guidance", min=0, help="How strongly the prompt counts.")
 ]
 TemperatureOption = Annotated[
-    float, typer.Option("--temperature", min=0, help="0 takes what is likeliest.")
+    float | None,
+    typer.Option(
+        "--temperature",
+        min=0,
+        help="0 takes what is likeliest; if not said, 0 for words and 1 for the rest.",
+        show_default=False,
+    ),
 ]
 SecondsOption = Annotated[
     float,

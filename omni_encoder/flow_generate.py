@@ -35,7 +35,8 @@ class GenerateRule:
     Attributes:
         steps: Calls of the model (twice as many with guidance).
         guidance: How strongly the condition counts; 1 asks the model once a step.
-        temperature: Of the clean tokens.
+        temperature: Of the clean tokens; 0 takes what is likeliest. None is 0 for words, of which
+            a wrong one spoils a sentence, and 1 for codes.
         shift: See `flow_sampler.schedule`.
         step_rule: See `flow_sampler.step_rates`.
         seed: Of all that is drawn.
@@ -51,7 +52,7 @@ class GenerateRule:
 
     steps: int = 16
     guidance: float = 1.0
-    temperature: float = 1.0
+    temperature: float | None = None
     shift: float = 1.0
     step_rule: StepRule = "midpoint"
     seed: int = 0
@@ -186,14 +187,14 @@ def generate(
         times = torch.cat([times.new_tensor([rule.hold]), times[times > rule.hold]])
     real = torch.ones(batch, slots, dtype=torch.bool, device=start.device)
 
-    readers = readers_of(model, condition, rule)
+    readers, warm = readers_of(model, condition, rule), temperature_of(rule, modality)
 
     def predict(tokens: Tensor, _t: float, uniform: Tensor) -> Tensor:
         target = Part(modality, tokens, real, target=True, frame=piece.frame)
         hidden = [reader(target).flatten(0, 1) for reader in readers]
         numbers = uniform.flatten(0, 1)
 
-        choose = chooser(paths[modality], numbers, rule)
+        choose = chooser(paths[modality], numbers, rule, temperature=warm)
         return model.drawn(modality, hidden, choose).view_as(tokens)
 
     return sample(
@@ -207,6 +208,13 @@ def generate(
     )
 
 
+def temperature_of(rule: GenerateRule, modality: Modality) -> float:
+    """The temperature that a rule stands for."""
+    if rule.temperature is not None:
+        return rule.temperature
+    return 0.0 if modality is Modality.TEXT else 1.0
+
+
 def readers_of(model: FlowModel, condition: Sequence[Part], rule: GenerateRule) -> list[Reader]:
     """Readers of the answer beside the condition and, for guidance, beside none."""
     readers = [Reader(model, condition, rule.cache())]
@@ -217,7 +225,7 @@ def readers_of(model: FlowModel, condition: Sequence[Part], rule: GenerateRule) 
 
 
 def chooser(
-    paths: Sequence[MetricPath], uniform: Tensor, rule: GenerateRule
+    paths: Sequence[MetricPath], uniform: Tensor, rule: GenerateRule, *, temperature: float
 ) -> Callable[[Sequence[Tensor], int], Tensor]:
     """What draws a book's tokens from the logits of each reader, with the numbers of its rows."""
 
@@ -226,7 +234,7 @@ def chooser(
         if len(logits) > 1:
             mixed = guided(logits[0], logits[1], rule.guidance)
         mixed = _supported(mixed, paths[book])
-        return draw(mixed, uniform[:, book], temperature=rule.temperature)
+        return draw(mixed, uniform[:, book], temperature=temperature)
 
     return choose
 

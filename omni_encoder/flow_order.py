@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from .backbone import Backbone, LayerState, Memory
-from .flow_generate import GenerateRule, Paths, chooser, readers_of
+from .flow_generate import GenerateRule, Paths, chooser, readers_of, temperature_of
 from .flow_model import FlowModel, Part
 from .flow_noise import KeyedNoise
 from .flow_sampler import pure_noise
@@ -123,7 +123,7 @@ def generate_in_order(
     tokens = pure_noise(paths[modality], (len(keys), slots), noise)
     real: Bool[Tensor, "batch slots"] = torch.ones(tokens.shape[:2], dtype=torch.bool)
     numbers = noise.uniform(keys, (_ORDER,), tuple(tokens.shape[1:]))
-    readers = readers_of(model, condition, rule)
+    readers, warm = readers_of(model, condition, rule), temperature_of(rule, modality)
     ordered = [_Ordered(model, condition, r.dropped) for r in readers] if keep else []
     for slot in range(slots):
         target = Part(modality, tokens, real, target=True)
@@ -131,7 +131,7 @@ def generate_in_order(
             hidden = [ask(target, slot) for ask in ordered]
         else:
             hidden = [ask(target)[:, slot] for ask in readers]
-        choose = chooser(paths[modality], numbers[:, slot], rule)
+        choose = chooser(paths[modality], numbers[:, slot], rule, temperature=warm)
         tokens = tokens.clone()
         tokens[:, slot] = model.drawn(modality, hidden, choose)
     return tokens

@@ -181,7 +181,11 @@ class _Part:
 
 def _log_probs(denoise: Denoiser, part: _Part, noised: Tensor, t: Tensor) -> list[Tensor]:
     logits = denoise(noised, part.clean, t, part.rows)
-    return [book.double().log_softmax(dim=-1) for book in logits]
+    # In the logits' own precision, at least single: a vocabulary of words is wide.
+    return [
+        book.log_softmax(dim=-1, dtype=torch.promote_types(book.dtype, torch.float32))
+        for book in logits
+    ]
 
 
 def _right(part: _Part, guesses: Sequence[Tensor]) -> Tensor:

@@ -10,6 +10,7 @@ candidates: no prior needs to be taken off, and a candidate's score doesn't depe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ def query_likelihood(
     """
     if len(candidates) != len(modalities):
         raise ValueError(f"{len(candidates)} candidates have {len(modalities)} modalities")
-    asked = _Asked(query.modality, *_tokens(generator, query))
+    asked = _asked(generator, query)
     scores = np.zeros(len(candidates))
     means = generator.codec.encoder.means
     for modality in sorted(set(modalities)):
@@ -65,23 +66,23 @@ def query_likelihood(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """A query's tokens [1, slots, books], and which slots count."""
+    """A query's tokens [1, slots, books], and the padding of a text, which is not noised."""
 
     modality: Modality
     clean: Tensor
-    target: Tensor
+    behind: Tensor
 
 
-def _tokens(generator: OmniGenerator, query: MediaItem) -> tuple[Tensor, Tensor]:
+def _asked(generator: OmniGenerator, query: MediaItem) -> _Asked:
     if query.modality is Modality.VIDEO:
         raise QueryError("a video can't be judged by the flow", hint="search by one of its frames")
-    codes = generator.read(query).codes[:POSITIONS]
-    clean = torch.from_numpy(codes)[None]
+    clean = torch.from_numpy(generator.read(query).codes[:POSITIONS])[None]
     if query.modality is not Modality.TEXT:
-        return clean, torch.ones(clean.shape[:2], dtype=torch.bool)
-    ids = codes[:, 0].tolist()
+        return _Asked(query.modality, clean, clean[:, :0])
+    ids = cast("list[int]", clean[0, :, 0].tolist())
     padded, _ = block_padded([ids], end=END_ID, pad=PAD_ID, block=_BLOCK)
-    return padded[..., None], torch.arange(padded.shape[1])[None] <= len(ids)
+    counted = len(ids) + 1
+    return _Asked(query.modality, padded[:, :counted, None], padded[:, counted:, None])
 
 
 def _beside(
@@ -94,8 +95,10 @@ def _beside(
     def denoise(noised: Tensor, clean: Tensor, _t: Tensor, rows: Tensor) -> list[Tensor]:
         none = nothing[rows]
         condition = Part(modality, none, none[..., 0].bool(), vectors=vectors[rows])
-        every = torch.ones(noised.shape[:2], dtype=torch.bool)
-        hidden = flow.model.hidden([condition, Part(asked.modality, noised, every, target=True)])
+        tokens = torch.cat([noised, asked.behind.expand(len(noised), -1, -1)], dim=1)
+        every = torch.ones(tokens.shape[:2], dtype=torch.bool)
+        hidden = flow.model.hidden([condition, Part(asked.modality, tokens, every, target=True)])
+        hidden = hidden[:, : noised.shape[1]]
         logits = flow.model.logits(asked.modality, hidden.flatten(0, 1), clean.flatten(0, 1))
         return [book.unflatten(0, noised.shape[:2]) for book in logits]
 
@@ -104,6 +107,5 @@ def _beside(
         denoise,
         asked.clean.expand(count, -1, -1),
         keys=torch.zeros(count, dtype=torch.long),
-        target=asked.target.expand(count, -1),
         rule=rule,
     )

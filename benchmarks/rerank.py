@@ -105,6 +105,7 @@ def run(
         captions = distinct([chosen[number].captions for number in good])
         if not captions:
             continue
+        vectors.save()
         relevant = carries(captions, [chosen[number].captions for number in good])
         found = _First(embedded.vectors[good], vectors.texts(captions), relevant, captions, target)
         directions[f"text->{target}"] = _measure(found, judge, options)

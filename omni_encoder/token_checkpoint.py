@@ -121,6 +121,6 @@ def read_tensors(path: Path, wanted: str) -> tuple[dict[str, Tensor], dict[str, 
         path,
         wanted,
         needs=("towers", "training"),
-        absent="none are shipped yet: train them (docs/training.md) and name the file: --tokens",
+        absent="install omnidex again, or train one (docs/training.md) and name it: --tokens, --flow",
     )
     return {name: tensor.float() for name, tensor in stored.tensors.items()}, stored.metadata

@@ -171,8 +171,9 @@ def search(
         str | None,
         typer.Option(
             "--rerank",
-            metavar="flow[:K]",
-            help="Read the query again beside each of the first K hits (20) and order them anew.",
+            metavar="flow[:K:W]",
+            help="Read the query again beside each of the first K hits, and order them anew with "
+            "weight W for what the flow says.",
             show_default=False,
         ),
     ] = None,

@@ -121,6 +121,6 @@ def read_tensors(path: Path, wanted: str) -> tuple[dict[str, Tensor], dict[str, 
         path,
         wanted,
         needs=("towers", "training"),
-        absent="install omnidex again, or train one (docs/training.md) and name it: --tokens, --flow",
+        absent="install omnidex again, or train one and name it: see docs/training.md",
     )
     return {name: tensor.float() for name, tensor in stored.tensors.items()}, stored.metadata

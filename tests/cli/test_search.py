@@ -286,3 +286,19 @@ def test_an_empty_filter_is_named(indexed: Path, omnidex: Run) -> None:
 
     assert ended.code == 2
     assert "--where is empty" in ended.err
+
+
+def test_rerank_says_that_it_does_not_pay_and_keeps_the_order(indexed: Path, omnidex: Run) -> None:
+    plain = omnidex("search", "red")
+    again = omnidex("search", "red", "--rerank", "flow")
+
+    assert again.out == plain.out
+    assert "doesn't pay" in again.err
+
+
+@pytest.mark.parametrize("wrong", ["flow:1", "flow:x", "flow:", "flow:20:2", "flow:20:", "cosine"])
+def test_a_wrong_rerank_is_a_usage_error(indexed: Path, omnidex: Run, wrong: str) -> None:
+    ended = omnidex("search", "red", "--rerank", wrong)
+
+    assert ended.code == 2
+    assert "flow:20:0.2" in ended.err

@@ -49,7 +49,17 @@ def check(given: Given, compose: str) -> None:
             such composer.
     """
     composer(compose)
-    _weights(given.weights)
+    there = {
+        "text": any((given.words, given.texts)),
+        "like": any(given.like),
+        "not": any(given.unwanted),
+    } | {kind: any(files) for kind, files in given.files.items()}
+    for kind in _weights(given.weights):
+        if not there.get(kind):
+            raise UsageProblem(
+                f"--weight {kind}=... has nothing to weigh",
+                hint=f"the query has no part of that kind: add one, or leave {kind} out",
+            )
     wanted = any((given.words, given.texts, *given.files.values(), given.like))
     if not wanted:
         if given.unwanted:

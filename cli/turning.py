@@ -81,12 +81,21 @@ def session_hits(query: "Query", file: Path, retriever: "Retriever", *, words: s
 
     Raises:
         QueryError: The turn means nothing there, or the file is no session.
+        UsageProblem: A part is unwanted or weighted, which a session doesn't keep.
         Exit: The turn opened a file, so there are no hits to show.
     """
     from retrieval import Term
     from retrieval.session import Frame
     from retrieval.turns import Act
 
+    if any(term.weight != 1 for term in query.terms):
+        raise UsageProblem(
+            "a session takes no --not and no --weight",
+            hint='say it as a turn of its own: omnidex search "not people" --session FILE',
+        )
+    # A session is gone on with from any folder.
+    folders = tuple(folder.absolute() for folder in query.files.folders)
+    query = replace(query, files=replace(query.files, folders=folders))
     session = load_session(file, retriever)
     terms: list[Term] = []
     for term in query.terms:

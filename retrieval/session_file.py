@@ -16,6 +16,7 @@ from indexer import Collection, FileFilter, Merge, SearchMode
 from omni_encoder import EncoderMismatchError, Modality, QueryError
 
 from .feedback import Feedback, Method
+from .hybrid import Hybrid
 from .query import Query, Term
 from .session import Frame, Session, Step
 
@@ -63,6 +64,7 @@ def bare_query(
     all_parts: bool = False,
     files: FileFilter | None = None,
     mode: SearchMode | None = None,
+    hybrid: Hybrid | None = None,
 ) -> Query:
     """A query that only says how to search, for a `Frame`."""
     return Query(
@@ -73,6 +75,7 @@ def bare_query(
         all_parts=all_parts,
         files=files or FileFilter(),
         mode=mode or SearchMode(),
+        hybrid=hybrid,
     )
 
 
@@ -138,6 +141,7 @@ def _step_json(step: Step) -> dict[str, object]:
         "files": asdict(query.files) | {"folders": [str(path) for path in query.files.folders]},
         "exact": query.mode.exact,
         "merge": str(query.mode.merge),
+        "hybrid": None if query.hybrid is None else asdict(query.hybrid),
         "version": step.version,
         "first": step.first,
         "hits": list(step.hits),
@@ -147,6 +151,7 @@ def _step_json(step: Step) -> dict[str, object]:
 def _step(turn: Mapping[str, object]) -> Step:
     files = cast("dict[str, object]", turn["files"])
     kinds = cast("list[str] | None", turn["to"])
+    words = cast("dict[str, float] | None", turn.get("hybrid"))
     query = bare_query(
         modalities=None if kinds is None else tuple(map(Modality, kinds)),
         k=int(cast("int", turn["k"])),
@@ -159,6 +164,7 @@ def _step(turn: Mapping[str, object]) -> Step:
             before=cast("float | None", files["before"]),
         ),
         mode=SearchMode(exact=bool(turn["exact"]), merge=Merge(str(turn["merge"]))),
+        hybrid=Hybrid(**words) if words else None,
     )
     terms = cast("list[dict[str, object]]", turn["terms"])
     return Step(

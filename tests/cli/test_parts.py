@@ -110,6 +110,28 @@ def test_a_line_divides_weak_hits_from_others_on_a_terminal(
     assert "weak below" not in strong
 
 
+def test_a_weight_of_a_part_that_is_not_there_is_refused(indexed: Path, omnidex: Run) -> None:
+    ended = omnidex("search", "dogs", "--weight", "image=2")
+
+    assert ended.code == 2
+    assert "nothing to weigh" in ended.err
+
+
+def test_a_session_keeps_how_words_count_and_refuses_what_it_would_lose(
+    indexed: Path, omnidex: Run, tmp_path: Path
+) -> None:
+    session = tmp_path / "s.json"
+    asked = omnidex("search", "dogs", "--in", indexed, "--session", session)
+    replayed = omnidex("ask", "--replay", session)
+    unwanted = omnidex("search", "dogs", "--not", "beach", "--session", session)
+
+    assert asked.code == 0
+    assert replayed.code == 0, replayed.err
+    assert json.loads(session.read_text())["turns"][0]["hybrid"]["weight"] > 0
+    assert unwanted.code == 2
+    assert "no --not" in unwanted.err
+
+
 def test_what_holds_the_words_is_never_weak(indexed: Path, omnidex: Run, reference: None) -> None:
     hits = json.loads(omnidex("search", "dogs", "--json").out)["hits"]
 

@@ -125,7 +125,7 @@ def load(path: Path) -> Saved:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise QueryError(
-            f"{path} is no session: {error!r}", hint="name a file that --session has written"
+            f"{path} is no session of `omnidex ask`", hint="name a file that --session has written"
         ) from error
 
 

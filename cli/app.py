@@ -9,16 +9,16 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from . import (
     ask,
     chat,
     dupes,
     errors,
-    evaluate,
     explain,
     generate,
     index,
@@ -56,7 +56,33 @@ app.command("train")(train.train)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
 app.command("reconstruct")(reconstruct.reconstruct)
-app.add_typer(evaluate.app, name="bench")
+
+
+class _Bench(TyperGroup):
+    """The benchmarks, which are many: they are imported when one of them is asked for."""
+
+    @property
+    def commands(self) -> dict[str, TyperCommand]:
+        """All of them by name."""
+        from .evaluate import app as benchmarks
+
+        return cast("dict[str, TyperCommand]", typer.main.get_group(benchmarks).commands)
+
+    @commands.setter
+    def commands(self, value: object) -> None:
+        """Nothing is added from outside."""
+
+
+app.add_typer(
+    typer.Typer(
+        cls=_Bench,
+        help="Run benchmarks, compare and report their results.\n\n"
+        "Example:\nomnidex bench run manifest --data manifest.jsonl",
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    ),
+    name="bench",
+)
 
 
 def _print_version(wanted: bool) -> None:

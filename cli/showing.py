@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import opening, pictures, render, sheet
+from . import render
 from .errors import UsageProblem
 
 if TYPE_CHECKING:
     from retrieval import Hit, Query
+
+    from . import pictures
 
 _LINES = 5
 WEAK_LINE = "-- weak below --"
@@ -52,6 +54,8 @@ def check_thumbs(wanted: str) -> None:
     Raises:
         UsageProblem: It is none.
     """
+    from . import pictures
+
     pictures.way(wanted, {}, asks=lambda: False)
 
 
@@ -72,6 +76,8 @@ def print_hits(
         thumbs: What was asked for.
         collection: Its directory.
     """
+    from . import pictures
+
     how = pictures.way_here(thumbs) if hits else "never"
     weak = [hit.judgement is not None and hit.judgement.weak for hit in hits]
     if how == "never":
@@ -99,10 +105,12 @@ def _with_pictures(
     columns: Sequence[render.Column],
     rows: Sequence[Sequence[str]],
     *,
-    how: pictures.How,
+    how: "pictures.How",
     collection: Path,
 ) -> None:
     from indexer.thumbs import Thumbnails
+
+    from . import pictures
 
     kept = Thumbnails(collection)
     width = shutil.get_terminal_size().columns
@@ -135,6 +143,8 @@ def write_sheet(hits: Sequence["Hit"], file: Path, *, title: str, collection: Pa
     """Write the page."""
     from indexer.thumbs import Thumbnails
 
+    from . import sheet
+
     text = sheet.page(hits, Thumbnails(collection).get, title=title)
     file.write_text(text, encoding="utf-8", errors="replace")
     render.note(f"Written: {render.short_path(file)}")
@@ -146,6 +156,8 @@ def open_hit(hits: Sequence["Hit"], rank: int) -> None:
     Raises:
         UsageProblem: There is no such hit or file, or nothing to open it with.
     """
+    from . import opening
+
     hit = next((hit for hit in hits if hit.rank == rank), None)
     if hit is None:
         found = f"{len(hits)} were found" if hits else "nothing was found"

@@ -31,6 +31,7 @@ Denoiser = Callable[[Tensor, Tensor, Tensor, Tensor], Sequence[Tensor]]
 Measure = Literal["cross-entropy", "bound"]
 _TIME, _NOISE = 1, 2  # what random numbers are for
 FIRST_TIME, BOUND_TIME = 0.01, 0.99
+_EQUAL = 1e-9  # a smaller share of the largest score is rounding
 
 
 def cross_entropy(
@@ -307,5 +308,6 @@ def blended(
     for scores in (first.double(), second.double()):
         away = scores - scores.mean()
         spread = away.square().mean().sqrt()
-        parts.append(torch.where(spread > 0, away / spread.clamp(min=1e-300), 0))
+        told = spread > _EQUAL * scores.abs().max()  # what is less is rounding of the mean
+        parts.append(torch.where(told, away / spread, 0))
     return (1 - weight) * parts[0] + weight * parts[1]

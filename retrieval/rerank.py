@@ -22,6 +22,8 @@ Judge = Callable[
     Float64[np.ndarray, " candidates"],
 ]
 
+_EQUAL = 1e-9  # a smaller share of the largest score is rounding
+
 
 @dataclass(frozen=True, slots=True)
 class RerankRule:
@@ -168,4 +170,5 @@ def blended(
 def _standard(scores: Float[np.ndarray, " candidates"]) -> Float64[np.ndarray, " candidates"]:
     away: Float64[np.ndarray, " candidates"] = scores - scores.mean(dtype=np.float64)
     spread = float(np.std(scores, dtype=np.float64))
-    return away / spread if spread > 1e-12 else np.zeros_like(away)
+    told = spread > _EQUAL * float(np.abs(scores).max())  # what is less is rounding of the mean
+    return away / spread if told else np.zeros_like(away)

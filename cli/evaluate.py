@@ -8,6 +8,7 @@ import typer
 
 from . import (
     bench,
+    bench_ablation,
     bench_asking,
     bench_generate,
     bench_rerank,
@@ -45,6 +46,7 @@ app.command("mixed")(bench_asking.mixed)
 app.command("reference")(bench_asking.reference)
 app.command("rerank")(bench_rerank.rerank)
 app.command("generate")(bench_generate.generate)
+app.command("ablation")(bench_ablation.ablation)
 
 _FIGURES = (
     ("success@1", "S@1"),

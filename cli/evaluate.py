@@ -10,6 +10,7 @@ from . import (
     bench,
     bench_ablation,
     bench_asking,
+    bench_drawing,
     bench_generate,
     bench_rerank,
     bench_speed,
@@ -47,6 +48,7 @@ app.command("reference")(bench_asking.reference)
 app.command("rerank")(bench_rerank.rerank)
 app.command("generate")(bench_generate.generate)
 app.command("ablation")(bench_ablation.ablation)
+app.command("drawing")(bench_drawing.drawing)
 
 _FIGURES = (
     ("success@1", "S@1"),

@@ -39,7 +39,7 @@ def test_benchmarks_run_by_name_are_printed_and_kept(
     assert ended.code == 0
     rows = [line.split("\t") for line in ended.out.splitlines()]
     assert [row[0] for row in rows] == ["text->image", "image->text", "audio->class"]
-    assert "n = 6 images, 12 captions" in ended.err
+    assert "n: 6 images, 12 captions" in ended.err
     assert "images: 6 found, 5000 published" in ended.err
     document = json.loads(again.out)
     assert document["directions"]["text->image"]["queries"] == 12

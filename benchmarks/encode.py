@@ -20,19 +20,19 @@ from .system import SystemBenchmark
 from .timing import machine, spread
 
 SIDE = 768
-_ITEMS = 16
+_ITEMS = 8
 _WORDS = ("a", "dog", "runs", "along", "a", "beach", "while", "two", "children", "watch", "it")
 
 
 def run(request: Request) -> Mapping[str, object]:
     """Measure every modality that the encoder knows."""
     encoder = request.encoder()
-    turns = 3 if request.quick else 9
+    turns, count = (3, 2) if request.quick else (7, _ITEMS)
     generator = np.random.default_rng(request.seed)
     kinds: dict[str, object] = {}
     measured: dict[str, list[float]] = {}
     for number, modality in enumerate(encoder.spec.modalities):
-        items = made_items(modality, encoder, generator, count=_ITEMS)
+        items = made_items(modality, encoder, generator, count=count)
         ratios = products_per_item(encoder, items, turns=turns)
         measured[modality] = ratios
         kinds[modality] = {"products_per_item": spread(ratios), "items": len(items)}

@@ -122,19 +122,6 @@ def test_run_files_are_scored_alike_by_ir_measures(tmp_path: Path, data: Path) -
             assert figures[ours] == pytest.approx(value, abs=1e-12)
 
 
-def test_an_index_that_finds_everything_ranks_as_exact_search_does(
-    tmp_path: Path, data: Path
-) -> None:
-    exact = run(tmp_path, data, wrong=1).document["directions"]
-    listed = run(tmp_path, data, wrong=1, index="collection").document["directions"]
-
-    # Ties are in the order of the list there, so only what is untied must agree.
-    assert listed["text->image"]["queries"] == exact["text->image"]["queries"]
-    assert run(tmp_path, data, index="collection").document["directions"]["text->image"]["map"] == 1.0
-    with pytest.raises(OmniError, match="no index called 'none'"):
-        run(tmp_path, data, index="none")
-
-
 def test_a_comparison_says_what_is_better_and_what_is_only_luck(tmp_path: Path, data: Path) -> None:
     bad, good = run(tmp_path, data, wrong=1), run(tmp_path, data)
 

@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from omni_encoder import Modality
 from retrieval.embed import Failure, unit
 
-from .tasks import Entry, Part
+from .tasks import Entry, Part, Task
 from .vectors import VectorCache
 
 CHUNK = 256
@@ -94,6 +94,17 @@ def centred(
         chosen = np.array([other == kind for other in kinds])
         result[chosen] -= result[chosen].mean(axis=0)
     return unit(result)
+
+
+def task_vectors(
+    task: Task, vectors: PartVectors, *, centre: bool
+) -> tuple[Float32[np.ndarray, "queries dim"], Float32[np.ndarray, "candidates dim"]]:
+    """Unit rows of a task's queries and of its candidates."""
+    queries, candidates = vectors.of(task.queries), vectors.of(task.candidates)
+    if centre:
+        queries = centred(queries, [entry.kind for entry in task.queries])
+        candidates = centred(candidates, [entry.kind for entry in task.candidates])
+    return queries, candidates
 
 
 class _Saver:

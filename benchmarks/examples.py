@@ -9,7 +9,8 @@ from retrieval.evaluate import SCORE_STEP, rounded_scores
 from retrieval.metrics import Ranking, first_rank
 from retrieval.trec import best
 
-from .entry_vectors import PartVectors, centred
+from .entry_vectors import PartVectors, task_vectors
+from .protocol import Request
 from .tasks import Entry, Task
 
 EACH = 3
@@ -17,30 +18,34 @@ SHOWN = 5
 
 
 def find_examples(
-    task: Task, vectors: PartVectors, ranking: Ranking, *, seed: int, centre: bool
+    task: Task,
+    vectors: PartVectors,
+    ranking: Ranking,
+    request: Request,
+    *,
+    found: Sequence[Int64[np.ndarray, " hits"]] | None = None,
 ) -> list[dict[str, object]]:
     """Up to `EACH` queries with a relevant candidate at rank 1 and up to `EACH` of the others.
 
-    Which ones is drawn at random, so that nobody picks the pretty ones.
+    Which ones is drawn at random, so that nobody picks the pretty ones. `found` has the lists of
+    hits, where an index made them.
     """
     ranks = first_rank(ranking)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(request.seed)
     good = _drawn(np.flatnonzero(ranks == 1), generator)
     bad = _drawn(np.flatnonzero(ranks > 1), generator)
     chosen = [*good, *bad]
-    queries = vectors.of([task.queries[i] for i in chosen])
-    candidates = vectors.of(task.candidates)
-    if centre:
-        kinds = [entry.kind for entry in task.queries]
-        queries = centred(vectors.of(task.queries), kinds)[chosen]
-        candidates = centred(candidates, [entry.kind for entry in task.candidates])
+    queries, candidates = task_vectors(task, vectors, centre=request.centre)
     shown: list[dict[str, object]] = []
-    for i, query in zip(chosen, queries, strict=True):
+    for i in chosen:
         pool = np.arange(len(candidates)) if task.pools is None else task.pools[i]
         row = np.full(len(candidates), -2 / SCORE_STEP, dtype=np.float32)
-        row[pool] = rounded_scores(query[None], candidates[pool])[0]
+        row[pool] = rounded_scores(queries[i : i + 1], candidates[pool])[0]
         own = -1 if task.own is None else int(task.own[i])
-        hits = best(row, task.relevant[i], k=min(SHOWN, len(pool)), own=own)
+        if found is None:
+            hits = best(row, task.relevant[i], k=min(SHOWN, len(pool)), own=own)
+        else:
+            hits = found[i][:SHOWN]
         shown.append(
             {
                 "query": _shown(task.queries[i]),

@@ -15,7 +15,9 @@ from jaxtyping import Float64
 from omni_encoder import Encoder
 from retrieval.metrics import Ties
 
-Kind = Literal["retrieval", "system"]
+from .reranked import Reranking
+
+Kind = Literal["retrieval", "asking", "system"]
 PerQuery = Mapping[str, Mapping[str, Float64[np.ndarray, " queries"]]]
 
 
@@ -31,8 +33,10 @@ class Request:
         centre: Subtract from each side's vectors the mean of their kind first.
         ties: How equal scores are ranked, see `retrieval.metrics`.
         index: What finds the candidates, see `searchers`.
+        rerank: Puts the first hits in a new order, see `reranked`.
         seed: Of everything random.
         quick: Let system benchmarks do as little as they can.
+        threads: How many the encoder uses; None stands for all cores.
         cache: A folder that keeps vectors, so that an interrupted run goes on where it was.
         trec: A folder for run and qrels files.
         progress: Called with what is being done, how much is done, and how much there is.
@@ -45,21 +49,26 @@ class Request:
     centre: bool = False
     ties: Ties = "worst"
     index: str = "exact"
+    rerank: Reranking | None = None
     seed: int = 0
     quick: bool = False
+    threads: int | None = None
     cache: Path | None = None
     trec: Path | None = None
     progress: Callable[[str, int, int], None] | None = None
 
     def settings(self) -> dict[str, object]:
         """What a figure depends on beside encoder and data, as JSON."""
-        return {
+        settings: dict[str, object] = {
             "limit": self.limit,
             "centred": self.centre,
             "ties": self.ties,
             "index": self.index,
             "seed": self.seed,
         }
+        if self.rerank is not None:  # absent otherwise, so that earlier results are found again
+            settings["rerank"] = self.rerank.settings()
+        return settings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +102,7 @@ class Benchmark(Protocol):
 
     @property
     def kind(self) -> Kind:
-        """`retrieval` figures are cached, `system` timings are always taken anew."""
+        """`retrieval` figures are cached, the others are always measured anew."""
         ...
 
     @property

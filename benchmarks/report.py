@@ -49,8 +49,8 @@ class Section:
 
     @property
     def is_system(self) -> bool:
-        """Whether these are timings."""
-        return any(document["kind"] == "system" for document in self.results.values())
+        """Whether these have no directions: timings, and what asking is worth."""
+        return any(document["kind"] != "retrieval" for document in self.results.values())
 
     @property
     def directions(self) -> list[str]:
@@ -122,6 +122,9 @@ def _label(document: Mapping[str, object]) -> str:
     more = ["centred"] if protocol.get("centred") else []
     if protocol.get("index", "exact") != "exact":
         more.append(f"index {protocol['index']}")
+    rerank = cast("Mapping[str, object] | None", protocol.get("rerank"))
+    if rerank:
+        more.append(f"re-ranked {rerank['top']}, weight {rerank['weight']}")
     if protocol.get("limit"):
         more.append(f"limit {protocol['limit']}")
     if protocol.get("ties", "worst") != "worst":
@@ -144,6 +147,11 @@ def remarks(document: Mapping[str, object]) -> list[str]:
     lines += [
         f"{name}: {both['found']} found, {both['published']} published"
         for name, both in differs.items()
+    ]
+    checksums = cast("Mapping[str, bool]", document.get("checksums") or {})
+    lines += [
+        f"{name} is {'the published file' if same else 'NOT the published file'}, by its MD5"
+        for name, same in checksums.items()
     ]
     missing = cast("Mapping[str, int]", document.get("missing") or {})
     if missing.get("count"):
@@ -188,20 +196,22 @@ def table_of(section: Section) -> tuple[list[str], list[list[str]]]:
 
 
 def system_table(section: Section) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of a section's timings: the ratio, its spread and when it was measured."""
+    """Headings and rows of what is measured anew: the ratio, its spread, and on what and when."""
     rows: list[list[str]] = []
     for label, document in section.results.items():
         spread = cast("Mapping[str, float]", document.get("ratios") or {})
-        values = [f"{value:.2f}" for value in spread.values()]
+        ratio = cast("float | None", document.get("ratio"))
         rows.append(
             [
                 label,
-                f"{cast('float', document['ratio']):.2f}",
-                "; ".join(f"{name} {value}" for name, value in zip(spread, values, strict=True)),
+                "" if ratio is None else f"{ratio:.2f}",
+                f"{spread['min']:.2f} to {spread['max']:.2f}" if spread else "",
+                str(document.get("unit", "")),
+                str(document.get("threads", "")),
                 str(document["measured"]),
             ]
         )
-    return ["measured", "ratio", "spread", "when"], rows
+    return ["measured", "ratio", "spread", "of", "threads", "when"], rows
 
 
 def markdown(sections: Sequence[Section]) -> str:

@@ -2,11 +2,12 @@
 
 A result is `BENCHMARK-KEY.json` in a folder of the encoder. The key is a hash of the encoder's
 fingerprint, the data's digest, the protocol's version and the settings, so the same question is
-answered from the file, and any other gets a file of its own. Timings get the time into their name:
-they are kept, and never answered from a file.
+answered from the file, and any other gets a file of its own. What is measured anew each
+time gets the time into its name: it is kept, and never answered from a file.
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,11 +56,12 @@ def run(benchmark: Benchmark, request: Request, *, folder: Path, force: bool = F
         OmniError: See `Benchmark.measure`, or a result can't be read.
     """
     digest = benchmark.digest(request)
-    if benchmark.kind == "system":
+    if benchmark.kind != "retrieval":
         now = datetime.now(UTC)
         outcome = benchmark.measure(request)
-        document = {**_head(benchmark, now), **outcome.figures}
-        path = folder / "system" / f"{benchmark.name}-{now:%Y%m%dT%H%M%S%f}.json"
+        head = {**_head(benchmark, now), "threads": request.threads or os.cpu_count()}
+        document = {**outcome.figures, **head}
+        path = folder / benchmark.kind / f"{benchmark.name}-{now:%Y%m%dT%H%M%S%f}.json"
         return _write(path, document, outcome)
     encoder = request.encoder()
     key = result_key(benchmark, encoder, digest, request)

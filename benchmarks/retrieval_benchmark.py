@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from omni_encoder import Encoder, OmniError
+from omni_encoder import Encoder
 from retrieval.evaluate import rank_vectors, rounded_scores, summarise
 from retrieval.metrics import (
     Ranking,
@@ -30,10 +30,11 @@ from retrieval.metrics import (
     success_at_k,
 )
 
-from . import searchers
-from .entry_vectors import PartVectors, centred, embed_parts
+from .entry_vectors import PartVectors, embed_parts, task_vectors
 from .examples import find_examples
 from .protocol import Kind, Outcome, PerQuery, Request
+from .reranked import reordered, unfit
+from .searchers import EXACT, found_by
 from .tasks import Dataset, Task
 from .trec_files import write_trec
 from .vectors import VectorCache
@@ -72,7 +73,9 @@ class RetrievalBenchmark:
         """See `Benchmark.measure`."""
         dataset = self.load(request)
         encoder = request.encoder()
-        known, left_out = _known_tasks(dataset.tasks, encoder)
+        if request.rerank is not None:
+            request.rerank.check(encoder.spec)
+        known, left_out = _known_tasks(dataset.tasks, encoder, request)
         tasks = [_limited(task, request.limit) for task in known]
         entries = [entry for task in tasks for entry in (*task.queries, *task.candidates)]
         cache = VectorCache(request.cache, encoder)
@@ -126,28 +129,36 @@ def measure_tasks(
             if left_out is not None:
                 left_out[direction] = "nothing of it could be decoded"
             continue
-        rankings = [_rank(fold, vectors, request) for fold in folds]
+        lists = [_found(fold, vectors, request) for fold in folds]
+        rankings = [
+            _rank(fold, vectors, request, found) for fold, found in zip(folds, lists, strict=True)
+        ]
         measured[direction] = _figures(folds, rankings, request)
         measured[direction]["examples"] = find_examples(
-            folds[0], vectors, rankings[0], seed=request.seed, centre=request.centre
+            folds[0], vectors, rankings[0], request, found=lists[0]
         )
         per_query[direction] = _per_query(join(rankings), request.ties)
         asked[direction] = [entry.id for fold in folds for entry in fold.queries]
         if request.trec is not None:
-            write_trec(request.trec, f"{name}.{direction}", folds, vectors, request)
+            write_trec(request.trec, f"{name}.{direction}", folds, vectors, request, found=lists)
     return measured, per_query, asked
 
 
-def _known_tasks(tasks: Sequence[Task], encoder: Encoder) -> tuple[list[Task], dict[str, str]]:
-    """Tasks whose media the encoder knows, and why the others are left out."""
+def _known_tasks(
+    tasks: Sequence[Task], encoder: Encoder, request: Request
+) -> tuple[list[Task], dict[str, str]]:
+    """Tasks that can be measured, and why the others are left out."""
     known: list[Task] = []
     left_out: dict[str, str] = {}
     for task in tasks:
         unknown = task.modalities - set(encoder.spec.modalities)
-        if unknown:
-            left_out[task.name] = f"the encoder doesn't know {', '.join(sorted(unknown))}"
-        else:
+        why = f"the encoder doesn't know {', '.join(sorted(unknown))}" if unknown else None
+        if why is None and request.rerank is not None:
+            why = unfit(task)
+        if why is None:
             known.append(task)
+        else:
+            left_out[task.name] = why
     return known, left_out
 
 
@@ -196,7 +207,27 @@ def _kept(
     return renumbered[renumbered >= 0]
 
 
-def _rank(task: Task, vectors: PartVectors, request: Request) -> Ranking:
+def _found(
+    task: Task, vectors: PartVectors, request: Request
+) -> list[Int64[np.ndarray, " hits"]] | None:
+    """The first candidates of each query, where an index or a flow says which; else None."""
+    if task.pools is not None or (request.index == EXACT and request.rerank is None):
+        return None
+    scored = task_vectors(task, vectors, centre=request.centre)
+    lists = found_by(request.index, *scored, own=task.own)
+    if request.rerank is None:
+        return lists
+    return reordered(task, lists, vectors, request.rerank, scored=scored, progress=request.progress)
+
+
+def _rank(
+    task: Task,
+    vectors: PartVectors,
+    request: Request,
+    found: Sequence[Int64[np.ndarray, " hits"]] | None,
+) -> Ranking:
+    if found is not None:
+        return rank_found(found, task.relevant, candidates=len(task.candidates), own=task.own)
     queries, candidates = task_vectors(task, vectors, centre=request.centre)
     if task.pools is not None:
         return join(
@@ -205,15 +236,6 @@ def _rank(task: Task, vectors: PartVectors, request: Request) -> Ranking:
                 for i, pool in enumerate(task.pools)
             ]
         )
-    if request.index != searchers.EXACT:
-        if task.own is not None:
-            raise OmniError(
-                f"{task.name} leaves each query's own item out, which an index can't",
-                hint=f"measure it with --index {searchers.EXACT}",
-            )
-        searcher = searchers.load(request.index)(candidates)
-        found = searcher.search(queries, k=min(searchers.DEPTH, len(candidates)))
-        return rank_found(found, task.relevant, candidates=len(candidates))
     block = max(1, _BLOCK_SCORES // len(candidates))
     return rank_vectors(queries, candidates, task.relevant, own=task.own, block=block)
 
@@ -226,17 +248,6 @@ def _rank_pool(
 ) -> Ranking:
     scores = rounded_scores(query[None], candidates[pool])
     return rank_places(scores, [np.flatnonzero(np.isin(pool, relevant))])
-
-
-def task_vectors(
-    task: Task, vectors: PartVectors, *, centre: bool
-) -> tuple[Float32[np.ndarray, "queries dim"], Float32[np.ndarray, "candidates dim"]]:
-    """Unit rows of a task's queries and of its candidates."""
-    queries, candidates = vectors.of(task.queries), vectors.of(task.candidates)
-    if centre:
-        queries = centred(queries, [entry.kind for entry in task.queries])
-        candidates = centred(candidates, [entry.kind for entry in task.candidates])
-    return queries, candidates
 
 
 def _figures(
@@ -294,6 +305,7 @@ def _counts(dataset: Dataset, vectors: PartVectors) -> dict[str, object]:
         "n": dict(dataset.counts),
         "published_n": dict(dataset.published),
         "differs_from_published": wrong,
+        "checksums": dict(dataset.checksums),
         "missing": {"count": len(dataset.missing), "first": list(dataset.missing[:10])},
         "failed": [
             {"file": _file_name(path), "reason": failure.reason, "message": failure.message}

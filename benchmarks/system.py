@@ -1,4 +1,6 @@
-"""System benchmarks under `bench run`: timings as ratios to a floor measured turn about.
+"""Benchmarks of the system and of asking under `bench run`: measured anew, never taken from a file.
+
+Timings are ratios to a floor measured turn about.
 
 One that is made elsewhere gets a function that takes a `Request` and returns a JSON object, a
 `SystemBenchmark` around it, and a line in `registry`.
@@ -13,29 +15,23 @@ from .protocol import Kind, Outcome, Request
 
 @dataclass(frozen=True, slots=True)
 class SystemBenchmark:
-    """A timing with a name.
+    """A measurement with a name.
 
     Attributes:
         name: What it is called on the command line.
         title: One line that says what it measures.
-        run: Measures; its `ratio` is the figure, its `ratios` the spread.
+        run: Measures; of a timing, `ratio` is the figure and `ratios` the spread.
+        layout: What `--data` names, where it takes something; otherwise it makes its own data.
+        kind: `system` is a timing, `asking` says what a way to ask is worth.
         version: Of the protocol.
     """
 
     name: str
     title: str
     run: Callable[[Request], Mapping[str, object]]
+    layout: str = ""
+    kind: Kind = "system"
     version: int = 1
-
-    @property
-    def kind(self) -> Kind:
-        """Its figures depend on the machine too."""
-        return "system"
-
-    @property
-    def layout(self) -> str:
-        """It makes its own data."""
-        return ""
 
     def digest(self, request: Request) -> str:  # noqa: ARG002 -- as the protocol has it
         """See `Benchmark.digest`."""
@@ -66,6 +62,9 @@ def _startup(request: Request) -> Mapping[str, object]:
 
 
 INGEST = SystemBenchmark(
-    "ingest", "Indexing against the encoder alone, and indexing again", _ingest
+    "ingest",
+    "Indexing against the encoder alone, and indexing again",
+    _ingest,
+    "a folder of images; without it, they are made",
 )
 STARTUP = SystemBenchmark("startup", "omnidex --help against an empty application", _startup)

@@ -101,6 +101,7 @@ class Dataset:
         counts: How many there are of what, such as images and captions.
         published: How many there should be, by the same names.
         missing: Ids of media that the annotations name and the folder lacks.
+        checksums: Annotation files whose checksum is published, and whether it is theirs.
         digest: Of the annotations and of the names and sizes of all media.
         notes: What a reader of the figures must know.
     """
@@ -109,6 +110,7 @@ class Dataset:
     counts: Mapping[str, int]
     published: Mapping[str, int] = field(default_factory=dict[str, int])
     missing: Sequence[str] = ()
+    checksums: Mapping[str, bool] = field(default_factory=dict[str, bool])
     digest: str = ""
     notes: Sequence[str] = ()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
+from typing import TypedDict
 
 from omni_encoder import OmniError
 
@@ -20,15 +21,29 @@ def seconds(action: Callable[[], object]) -> float:
     return perf_counter() - start
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Least, middle and greatest of some values.
+class Spread(TypedDict):
+    """Least, middle and greatest of some values, and the values in the order they were measured."""
+
+    min: float
+    median: float
+    max: float
+    values: list[float]
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """See `Spread`.
 
     Raises:
         ValueError: There are none.
     """
     if not values:
         raise ValueError("a spread needs at least one value")
-    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+    return {
+        "min": min(values),
+        "median": statistics.median(values),
+        "max": max(values),
+        "values": list(values),
+    }
 
 
 def machine(*packages: str) -> dict[str, object]:

@@ -4,11 +4,12 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int64
 
 from retrieval.evaluate import rounded_scores
 from retrieval.trec import FoundList, best, write_qrels, write_run
 
-from .entry_vectors import PartVectors, centred
+from .entry_vectors import PartVectors, task_vectors
 from .protocol import Request
 from .tasks import Task
 
@@ -17,23 +18,35 @@ _BLOCK = 64
 
 
 def write_trec(
-    folder: Path, name: str, folds: Sequence[Task], vectors: PartVectors, request: Request
+    folder: Path,
+    name: str,
+    folds: Sequence[Task],
+    vectors: PartVectors,
+    request: Request,
+    *,
+    found: Sequence[Sequence[Int64[np.ndarray, " hits"]] | None],
 ) -> None:
-    """Write `NAME.run` and `NAME.qrels`, with a number before the suffix where there are folds."""
+    """Write `NAME.run` and `NAME.qrels`, with a number before the suffix where there are folds.
+
+    `found` has the lists of hits of each fold, where an index made them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for number, task in enumerate(folds):
+    for number, (task, lists) in enumerate(zip(folds, found, strict=True)):
         stem = name.replace("->", "-to-") + (f".{number}" if len(folds) > 1 else "")
         names = [entry.id for entry in task.candidates]
         queries = [entry.id for entry in task.queries]
         write_qrels(folder / f"{stem}.qrels", queries, task.relevant, names)
-        write_run(folder / f"{stem}.run", _found(task, vectors, request), names)
+        made = _ranked(task, vectors, request) if lists is None else _listed(task, lists)
+        write_run(folder / f"{stem}.run", made, names)
 
 
-def _found(task: Task, vectors: PartVectors, request: Request) -> Generator[FoundList]:
-    queries, candidates = vectors.of(task.queries), vectors.of(task.candidates)
-    if request.centre:
-        queries = centred(queries, [entry.kind for entry in task.queries])
-        candidates = centred(candidates, [entry.kind for entry in task.candidates])
+def _listed(task: Task, lists: Sequence[Int64[np.ndarray, " hits"]]) -> Generator[FoundList]:
+    for query, hits in zip(task.queries, lists, strict=True):
+        yield FoundList(query.id, hits, np.arange(len(hits), 0, -1, dtype=np.float32))
+
+
+def _ranked(task: Task, vectors: PartVectors, request: Request) -> Generator[FoundList]:
+    queries, candidates = task_vectors(task, vectors, centre=request.centre)
     for start in range(0, len(queries), _BLOCK):
         scores = rounded_scores(queries[start : start + _BLOCK], candidates)
         for i, row in enumerate(scores, start):

@@ -315,4 +315,10 @@ def _per_item(ranks: Int64[np.ndarray, "seeds items"], k: int) -> Float64[np.nda
     return (ranks <= k).mean(axis=0)
 
 
-TURNS_BENCHMARK = SystemBenchmark("turns", "Finding one item over three turns", run)
+TURNS_BENCHMARK = SystemBenchmark(
+    "turns",
+    "Finding one item over three turns",
+    run,
+    "a manifest, as for `manifest`; --split FILE keeps the ids under its `validation`",
+    "asking",
+)

@@ -1,47 +1,21 @@
 """`omnidex bench list|run|compare`: benchmarks by name, their results, and whether they differ."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from . import render
+from .bench_options import EncoderOption, LimitOption, ResultsOption, SplitOption, load_once
+from .bench_output import figure, mapping, print_directions, print_measurement
 from .errors import NOTHING_FOUND, UsageProblem
-from .index import encoder_name
 from .options import JsonOption, ThreadsOption
+from .reranking import rerank_rule
 
 if TYPE_CHECKING:
-    from omni_encoder import Encoder
-
-ResultsOption = Annotated[
-    Path,
-    typer.Option(
-        "--results",
-        metavar="DIR",
-        envvar="OMNIDEX_RESULTS",
-        help="Where results and vectors are kept.",
-    ),
-]
-EncoderOption = Annotated[
-    str,
-    typer.Option(
-        "--encoder", metavar="NAME", help="omni, omni:FILE or open_clip:MODEL/TAG-or-FILE."
-    ),
-]
-_FIGURES = (
-    ("success@1", "S@1"),
-    ("success@5", "S@5"),
-    ("success@10", "S@10"),
-    ("recall@10", "R@10"),
-    ("map", "mAP"),
-    ("ndcg@10", "nDCG@10"),
-    ("median_rank", "MedR"),
-    ("queries", "queries"),
-    ("candidates", "of"),
-    ("chance_success@1", "chance"),
-)
+    from omnidex_benchmarks.reranked import Reranking
 
 
 def list_benchmarks(as_json: JsonOption = False) -> None:
@@ -91,24 +65,29 @@ def run(
         ),
     ] = None,
     encoder: EncoderOption = "omni",
-    split: Annotated[
-        Path | None,
-        typer.Option(
-            "--split", metavar="FILE", help="Ids to keep, for `manifest`.", show_default=False
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit", min=1, metavar="N", help="At most N queries a task.", show_default=False
-        ),
-    ] = None,
+    split: SplitOption = None,
+    limit: LimitOption = None,
     centre: Annotated[
         bool, typer.Option("--centre", help="Subtract the mean of each kind of vector first.")
     ] = False,
     index: Annotated[
-        str, typer.Option("--index", metavar="NAME", help="What finds the candidates.")
+        str,
+        typer.Option(
+            "--index",
+            metavar="NAME",
+            help="What finds the candidates: exact, collection (as a collection does), "
+            "faiss-flat, faiss-hnsw, usearch, hnswlib or lance-ivf-rq.",
+        ),
     ] = "exact",
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            "--rerank",
+            metavar="flow:K:W",
+            help="Order the first K anew, by a share W of the flow's score.",
+            show_default=False,
+        ),
+    ] = None,
     results: ResultsOption = Path("omnidex-results"),
     trec: Annotated[
         bool, typer.Option("--trec", help="Write run and qrels files, to be scored by any tool.")
@@ -138,6 +117,7 @@ def run(
 
     chosen = [registry.find(name) for name in names]
     load = load_once(encoder, threads)
+    reranking = _reranking(rerank)
     measured = False
     for benchmark in chosen:
         with render.progress() as advance:
@@ -148,7 +128,9 @@ def run(
                 limit=limit,
                 centre=centre,
                 index=index,
+                rerank=reranking,
                 quick=quick,
+                threads=threads,
                 cache=results / "vectors",
                 trec=results / "trec" if trec else None,
                 progress=lambda what, done, total, a=advance: a(what, done, total),
@@ -156,7 +138,7 @@ def run(
             stored = store.run(benchmark, request, folder=results, force=force or trec)
         if clip_benchmark:
             write_clip_benchmark(stored.path, folder=results / "clip_benchmark")
-        measured = measured or bool(_mapping(stored.document.get("directions", {"": 1})))
+        measured = measured or bool(mapping(stored.document.get("directions", {"": 1})))
         if as_json:
             render.write_json({**stored.document, "file": str(stored.path)})
         else:
@@ -186,7 +168,7 @@ def compare(
         render.write_json(result)
     else:
         _print_comparison(result)
-    if not _mapping(result["directions"]):
+    if not mapping(result["directions"]):
         raise typer.Exit(NOTHING_FOUND)
 
 
@@ -237,9 +219,9 @@ def _print_comparison(result: Mapping[str, object]) -> None:
         for i, title in enumerate(titles)
     ]
     rows: list[list[str]] = []
-    for name, metrics in _mapping(result["directions"]).items():
-        for metric, values in _mapping(metrics).items():
-            row = _mapping(values)
+    for name, metrics in mapping(result["directions"]).items():
+        for metric, values in mapping(metrics).items():
+            row = mapping(values)
             low, high = cast("list[float]", row["interval"])
             rows.append(
                 [
@@ -254,49 +236,22 @@ def _print_comparison(result: Mapping[str, object]) -> None:
                 ]
             )
     render.table(columns, rows)
-    for name, reason in _mapping(result["left_out"]).items():
+    for name, reason in mapping(result["left_out"]).items():
         render.note(f"{name} was not compared: {reason}")
 
 
 def _print_result(path: Path, document: Mapping[str, object], *, cached: bool) -> None:
     kept = " (measured before; --force measures again)" if cached else ""
     render.note(f"{document['benchmark']}: {document['title']}{kept}")
-    if "directions" not in document:
-        known = {"schema", "benchmark", "title", "kind", "version", "measured", "machine"}
-        render.facts(flat({k: v for k, v in document.items() if k not in known}))
-        render.note(f"  kept in {render.short_path(path)}")
-        return
-    for line in _remarks(document):
-        render.note(f"  {line}")
-    directions = _mapping(document["directions"])
-    columns = [
-        render.Column("direction"),
-        *(render.Column(title, align="right") for _, title in _FIGURES),
-    ]
-    rows = [
-        [name, *(figure(_mapping(figures).get(key)) for key, _ in _FIGURES)]
-        for name, figures in directions.items()
-    ]
-    render.table(columns, rows)
-    for name, reason in _mapping(document["left_out"]).items():
-        render.note(f"  {name} was not measured: {reason}")
+    if "directions" in document:
+        from omnidex_benchmarks.report import remarks
+
+        for line in remarks(document):
+            render.note(f"  {line}")
+        print_directions(document)
     render.note(f"  kept in {render.short_path(path)}")
-
-
-def _remarks(document: Mapping[str, object]) -> Sequence[str]:
-    counts = ", ".join(f"{count} {name}" for name, count in _mapping(document["n"]).items())
-    lines = [f"n = {counts}"]
-    differs = _mapping(document["differs_from_published"])
-    for name, values in differs.items():
-        both = _mapping(values)
-        lines.append(f"{name}: {both['found']} found, {both['published']} published")
-    missing = _mapping(document["missing"])["count"]
-    if missing:
-        lines.append(f"{missing} media are missing and left out")
-    failed = cast("list[object]", document["failed"])
-    if failed:
-        lines.append(f"{len(failed)} files can't be decoded and are left out")
-    return [*lines, *map(str, cast("list[object]", document["notes"]))]
+    if "directions" not in document:
+        print_measurement({**document, "file": str(path)}, as_json=False)
 
 
 def _data_of(name: str, data: Path | None) -> Path | None:
@@ -308,18 +263,18 @@ def _data_of(name: str, data: Path | None) -> Path | None:
     return data
 
 
-def load_once(name: str, threads: int | None) -> "Callable[[], Encoder]":
-    """A function that loads the encoder when it is first called, and then keeps it."""
-    loaded: list[Encoder] = []
+def _reranking(given: str | None) -> "Reranking | None":
+    """What `--rerank` says, with the shipped flow; nothing if the order would stay as it is."""
+    rule = rerank_rule(given)
+    if rule is None or not rule.weight:
+        return None
+    from functools import cache
 
-    def load() -> "Encoder":
-        if not loaded:
-            from omni_encoder import load_encoder
+    from omnidex_benchmarks.reranked import Reranking
 
-            loaded.append(load_encoder(encoder_name(name) or name, threads=threads))
-        return loaded[0]
+    from retrieval.rerank import load_flow
 
-    return load
+    return Reranking(rule, cache(lambda: load_flow(draws=rule.draws)))
 
 
 def _must_exist(paths: Sequence[Path]) -> None:
@@ -329,24 +284,3 @@ def _must_exist(paths: Sequence[Path]) -> None:
                 f"there is no file {os.fspath(path)}",
                 hint="name results that omnidex bench run has written",
             )
-
-
-def flat(result: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    """The figures of nested objects, named by their path."""
-    pairs: list[tuple[str, str]] = []
-    for name, value in result.items():
-        if isinstance(value, dict):
-            pairs += flat(cast("dict[str, object]", value), f"{prefix}{name}.")
-        elif name != "schema" and value is not None:
-            pairs.append((f"{prefix}{name}", figure(value)))
-    return pairs
-
-
-def figure(value: object) -> str:
-    """A number as tables show it."""
-    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    assert isinstance(value, dict)  # what the benchmarks return
-    return cast("dict[str, object]", value)

@@ -1,39 +1,26 @@
 """`omnidex bench composed|weak|mixed|reference`: what asking is worth beyond plain search."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import render
-from .bench import EncoderOption, figure, load_once
+from .bench_options import (
+    CacheOption,
+    EncoderOption,
+    ManifestArgument,
+    SplitOption,
+    load_once,
+    must_be_manifest,
+)
+from .bench_output import figure, mapping
 from .errors import UsageProblem
 from .options import JsonOption, ThreadsOption
 
 if TYPE_CHECKING:
     from omni_encoder import Encoder
     from retrieval.reference import Reference
-
-ManifestArgument = Annotated[
-    Path,
-    typer.Argument(metavar="MANIFEST", help="A JSONL file beside its media.", show_default=False),
-]
-SplitOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--split",
-        metavar="FILE",
-        help="A JSON file; only the ids under `validation` are measured.",
-        show_default=False,
-    ),
-]
-CacheOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--cache", metavar="DIR", help="Keep vectors here for the next run.", show_default=False
-    ),
-]
 
 
 def composed(
@@ -55,7 +42,7 @@ def composed(
     Example:
     omnidex bench composed manifest.jsonl --split split.json
     """
-    _must_exist(manifest)
+    must_be_manifest(manifest)
 
     from omnidex_benchmarks.composed import ComposedOptions, run
 
@@ -78,10 +65,10 @@ def composed(
             *(render.Column(title, align="right") for title in ("nDCG@10", "S@1", "queries", "of")),
         ]
         rows: list[list[str]] = []
-        for name, found in _mapping(result["tasks"]).items():
-            task = _mapping(found)
-            for row, values in _mapping(task["rows"]).items():
-                shown = [figure(_mapping(values)[key]) for key in ("ndcg@10", "success@1")]
+        for name, found in mapping(result["tasks"]).items():
+            task = mapping(found)
+            for row, values in mapping(task["rows"]).items():
+                shown = [figure(mapping(values)[key]) for key in ("ndcg@10", "success@1")]
                 rows.append([name, row, *shown, str(task["queries"]), str(task["candidates"])])
         render.table(columns, rows)
     render.write_json(result)
@@ -101,7 +88,7 @@ def mixed(
     Example:
     omnidex bench mixed manifest.jsonl --split split.json
     """
-    _must_exist(manifest)
+    must_be_manifest(manifest)
 
     from omnidex_benchmarks.mixed import run
 
@@ -129,9 +116,9 @@ def mixed(
             ),
         ]
         rows: list[list[str]] = []
-        for name, found in _mapping(result["queries"]).items():
-            row = _mapping(found)
-            raw, centred = _mapping(row["raw"]), _mapping(row["centred"])
+        for name, found in mapping(result["queries"]).items():
+            row = mapping(found)
+            raw, centred = mapping(row["raw"]), mapping(row["centred"])
             rows.append(
                 [
                     name,
@@ -170,7 +157,7 @@ def weak(
     Example:
     omnidex bench weak manifest.jsonl --split split.json
     """
-    _must_exist(manifest)
+    must_be_manifest(manifest)
 
     from omnidex_benchmarks.weak import run
 
@@ -193,8 +180,8 @@ def weak(
             ),
         ]
         rows: list[list[str]] = []
-        for name, found in _mapping(result["directions"]).items():
-            row = _mapping(found)
+        for name, found in mapping(result["directions"]).items():
+            row = mapping(found)
             keys = ("nonsense_weak", "nonsense_results", "true_kept", "true_first_hits")
             rows.append([name, *(figure(row.get(key)) for key in keys)])
         render.table(columns, rows)
@@ -231,7 +218,7 @@ def reference(
     Example:
     omnidex bench reference manifest.jsonl --split split.json -o nano-reference.npz
     """
-    _must_exist(manifest)
+    must_be_manifest(manifest)
 
     from omnidex_benchmarks.reference import ReferenceOptions, make_reference
 
@@ -267,17 +254,3 @@ def _reference(path: Path | None, encoder: "Encoder") -> "Reference":
             hint="make one: omnidex bench reference MANIFEST --split FILE -o FILE",
         )
     return found
-
-
-def _must_exist(manifest: Path) -> None:
-    if not manifest.is_file():
-        raise UsageProblem(
-            f"there is no file {manifest}",
-            hint="a manifest has one JSON object a line, and lies beside its media",
-            code="manifest",
-        )
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    assert isinstance(value, dict)  # what the benchmarks return
-    return cast("dict[str, object]", value)

@@ -1,15 +1,14 @@
 """`omnidex bench rerank`: what re-ranking by the flow is worth."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from . import render
-from .bench import figure
-from .errors import UsageProblem
-from .options import JsonOption
+from .bench_options import CacheOption, ManifestArgument, SplitOption, must_be_manifest
+from .bench_output import figure
+from .options import FlowOption, JsonOption, TokensOption
 
 if TYPE_CHECKING:
     from retrieval.rerank import Judge
@@ -18,38 +17,12 @@ _COLUMNS = ("queries", "reachable", "cosine", "flow", "blend", "difference", "se
 
 
 def rerank(
-    manifest: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MANIFEST", help="A JSONL file beside its media.", show_default=False
-        ),
-    ],
+    manifest: ManifestArgument,
     *,
-    split: Annotated[
-        Path | None,
-        typer.Option(
-            "--split",
-            metavar="FILE",
-            help="A JSON file; only the ids under `validation` are measured.",
-            show_default=False,
-        ),
-    ] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            "--cache", metavar="DIR", help="Keep vectors here for the next run.", show_default=False
-        ),
-    ] = None,
-    tokens: Annotated[
-        Path | None,
-        typer.Option(
-            "--tokens", metavar="FILE", help="Tokenizers of one's own.", show_default=False
-        ),
-    ] = None,
-    flow: Annotated[
-        Path | None,
-        typer.Option("--flow", metavar="FILE", help="A flow of one's own.", show_default=False),
-    ] = None,
+    split: SplitOption = None,
+    cache: CacheOption = None,
+    tokens: TokensOption = None,
+    flow: FlowOption = None,
     top: Annotated[
         int, typer.Option("--top", min=2, metavar="N", help="How many of the first are re-ranked.")
     ] = 20,
@@ -78,8 +51,7 @@ def rerank(
     Example:
     omnidex bench rerank manifest.jsonl --split split.json --queries 200
     """
-    if not manifest.is_file():
-        raise UsageProblem(f"there is no manifest {manifest}", hint="give a JSONL file")
+    must_be_manifest(manifest)
 
     from omnidex_benchmarks.rerank import RerankOptions, run
 

@@ -1,25 +1,15 @@
-"""`omnidex bench ingest`, `encode`, `rescan` and `memory`: what indexing costs."""
+"""`omnidex bench ingest`, `speedup`, `rescan` and `memory`: what indexing costs."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from . import render
+from .bench_options import EncoderOption, load_once
+from .bench_output import print_measurement
 from .errors import UsageProblem
-from .index import encoder_name
 from .options import JsonOption, ThreadsOption
-
-if TYPE_CHECKING:
-    from omni_encoder import Encoder
-
-EncoderOption = Annotated[
-    str,
-    typer.Option(
-        "--encoder", metavar="NAME", help="omni, omni:FILE or open_clip:MODEL/TAG-or-FILE."
-    ),
-]
 
 
 def ingest(
@@ -69,7 +59,7 @@ def ingest(
 
     if stand_in is not None and not stand_in > 0:
         raise UsageProblem(f"--stand-in takes a rate above 0, not {stand_in}")
-    loaded = load(encoder, threads) if stand_in is None else StandIn(stand_in)
+    loaded = load_once(encoder, threads)() if stand_in is None else StandIn(stand_in)
     ingesting = IngestOptions() if jobs is None else IngestOptions(decode_threads=jobs)
     with render.progress() as advance:
         options = IngestBenchmark(
@@ -80,10 +70,10 @@ def ingest(
             progress=lambda done, total: advance("Measuring", done, total),
         )
         result = run(loaded, options)
-    print_result(result, as_json=as_json)
+    print_measurement(result, as_json=as_json)
 
 
-def encode(
+def speedup(
     *,
     batch: Annotated[
         int, typer.Option("--batch", min=1, metavar="N", help="How many items at once.")
@@ -108,7 +98,7 @@ def encode(
     Both encode the same batches on one thread, turn about; the ratio is of CPU times.
 
     Example:
-    omnidex bench encode --turns 3 --json
+    omnidex bench speedup --turns 3 --json
     """
     from omnidex_benchmarks.speedup import SpeedupBenchmark, run
 
@@ -121,7 +111,7 @@ def encode(
             progress=lambda done, total: advance("Measuring", done, total),
         )
         result = run(options)
-    print_result(result, as_json=as_json)
+    print_measurement(result, as_json=as_json)
 
 
 def rescan(
@@ -149,9 +139,9 @@ def rescan(
     """
     from omnidex_benchmarks.rescan import RescanBenchmark, run
 
-    loaded = None if encoder is None else load(encoder, 1)
+    loaded = None if encoder is None else load_once(encoder, 1)()
     options = RescanBenchmark(files=files, repeats=turns, encoder=loaded)
-    print_result(run(options), as_json=as_json)
+    print_measurement(run(options), as_json=as_json)
 
 
 def memory(
@@ -177,41 +167,4 @@ def memory(
         ) from error
     if min(numbers) < 1:
         raise UsageProblem("--files takes numbers of at least 1")
-    print_result(run(numbers), as_json=as_json)
-
-
-def load(name: str, threads: int | None) -> "Encoder":
-    """Load the encoder that an option names."""
-    from omni_encoder import load_encoder
-
-    return load_encoder(encoder_name(name) or name, threads=threads)
-
-
-def print_result(result: Mapping[str, object], *, as_json: bool) -> None:
-    """Print what a benchmark returned, figure by figure."""
-    if as_json:
-        render.write_json(result)
-    else:
-        render.facts(list(_flat(result)))
-
-
-def _flat(result: Mapping[str, object], prefix: str = "") -> Sequence[tuple[str, str]]:
-    """The figures of nested objects, named by their path."""
-    pairs: list[tuple[str, str]] = []
-    for name, value in result.items():
-        if isinstance(value, dict):
-            pairs += _flat(cast("dict[str, object]", value), f"{prefix}{name}.")
-        elif name != "schema" and value is not None:
-            pairs.append((f"{prefix}{name}", figure_text(value)))
-    return pairs
-
-
-def figure_text(value: object) -> str:
-    """A figure as people read it."""
-    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
-
-
-def mapping(value: object) -> Mapping[str, object]:
-    """A part of a result that is an object."""
-    assert isinstance(value, dict)  # what the benchmarks return
-    return cast("dict[str, object]", value)
+    print_measurement(run(numbers), as_json=as_json)

@@ -2,36 +2,28 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, cast
-
-import typer
+from typing import cast
 
 from . import render
-from .bench import EncoderOption, ResultsOption, load_once
-from .errors import UsageProblem
+from .bench_options import (
+    EncoderOption,
+    LimitOption,
+    ManifestArgument,
+    ResultsOption,
+    SplitOption,
+    load_once,
+    must_be_manifest,
+)
 from .options import JsonOption, ThreadsOption
 
 _METHODS = ("first", "rocchio", "dialogue")
 
 
 def turns(
-    manifest: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MANIFEST", help="A JSONL file beside its media.", show_default=False
-        ),
-    ],
+    manifest: ManifestArgument,
     *,
-    split: Annotated[
-        Path | None,
-        typer.Option("--split", metavar="FILE", help="Ids to keep.", show_default=False),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit", min=1, metavar="N", help="Items that are looked for.", show_default=False
-        ),
-    ] = None,
+    split: SplitOption = None,
+    limit: LimitOption = None,
     encoder: EncoderOption = "omni",
     results: ResultsOption = Path("omnidex-results"),
     threads: ThreadsOption = None,
@@ -50,8 +42,7 @@ def turns(
     from omnidex_benchmarks.protocol import Request
     from omnidex_benchmarks.turns import TURNS_BENCHMARK
 
-    if not manifest.is_file():
-        raise UsageProblem(f"there is no file {manifest}", hint="name a manifest of media")
+    must_be_manifest(manifest)
     with render.progress() as advance:
         request = Request(
             encoder=load_once(encoder, threads),

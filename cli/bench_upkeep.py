@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from . import render
-from .bench import EncoderOption, ResultsOption, load_once
+from .bench_options import (
+    EncoderOption,
+    ManifestArgument,
+    ResultsOption,
+    SplitOption,
+    load_once,
+    must_be_manifest,
+)
 from .errors import NOTHING_FOUND, UsageProblem
 from .options import JsonOption, ThreadsOption
 
@@ -69,26 +76,18 @@ def check(
 
 
 def tables(
-    manifest: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MANIFEST", help="A JSONL file beside its media.", show_default=False
-        ),
-    ],
+    manifest: ManifestArgument,
     *,
     encoders: Annotated[
         list[str] | None,
         typer.Option(
             "--encoder",
-            metavar="NAME",
-            help="Once for each column, best last.",
+            metavar="[TITLE=]NAME",
+            help="Once for each column, with its title; what the tables are about comes last.",
             show_default=False,
         ),
     ] = None,
-    split: Annotated[
-        Path | None,
-        typer.Option("--split", metavar="FILE", help="Ids to keep.", show_default=False),
-    ] = None,
+    split: SplitOption = None,
     target: Annotated[
         Path | None,
         typer.Option(
@@ -107,14 +106,15 @@ def tables(
     What has been measured before is taken from the results folder.
 
     Example:
-    omnidex bench tables manifest.jsonl --encoder bridge --encoder omni
+    omnidex bench tables manifest.jsonl --encoder peer=open_clip:FILE --encoder omni
     """
     from omnidex_benchmarks.tables import result_tables, write_between_marks
 
-    if not manifest.is_file():
-        raise UsageProblem(f"there is no file {manifest}", hint="name a manifest of media")
-    names = encoders or ["bridge", "omni"]
-    loaders: dict[str, Callable[[], Encoder]] = {name: load_once(name, threads) for name in names}
+    must_be_manifest(manifest)
+    loaders: dict[str, Callable[[], Encoder]] = {}
+    for given in encoders or ["bridge", "omni"]:
+        title, equals, name = given.partition("=")
+        loaders[title] = load_once(name if equals else given, threads)
     with render.progress() as advance:
         made = result_tables(
             manifest,

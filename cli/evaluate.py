@@ -1,6 +1,5 @@
 """`omnidex bench`: measurements that anybody can repeat."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -18,7 +17,17 @@ from . import (
     bench_upkeep,
     render,
 )
-from .bench_speed import EncoderOption, figure_text, load, mapping, print_result
+from .bench_options import (
+    CacheOption,
+    EncoderOption,
+    LimitOption,
+    ManifestArgument,
+    SplitOption,
+    load_once,
+    must_be_manifest,
+)
+from .bench_output import figure as figure_text
+from .bench_output import mapping, print_directions, print_measurement
 from .errors import NOTHING_FOUND, UsageProblem
 from .options import JsonOption, ThreadsOption
 
@@ -38,7 +47,7 @@ app.command("tables")(bench_upkeep.tables)
 app.command("check")(bench_upkeep.check)
 app.command("mteb")(bench_upkeep.mteb)
 app.command("ingest")(bench_speed.ingest)
-app.command("encode")(bench_speed.encode)
+app.command("speedup")(bench_speed.speedup)
 app.command("rescan")(bench_speed.rescan)
 app.command("memory")(bench_speed.memory)
 app.command("composed")(bench_asking.composed)
@@ -50,18 +59,6 @@ app.command("generate")(bench_generate.generate)
 app.command("ablation")(bench_ablation.ablation)
 app.command("drawing")(bench_drawing.drawing)
 
-_FIGURES = (
-    ("success@1", "S@1"),
-    ("success@5", "S@5"),
-    ("success@10", "S@10"),
-    ("map", "mAP"),
-    ("mrr", "MRR"),
-    ("queries", "queries"),
-    ("candidates", "of"),
-    ("chance_success@1", "chance"),
-)
-
-
 _SPEEDS = (
     ("recall_within", "recall@10"),
     ("recall_across", "across"),
@@ -72,78 +69,53 @@ _SPEEDS = (
 
 @app.command("quality")
 def quality(
-    manifest: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MANIFEST", help="A JSONL file beside its media.", show_default=False
-        ),
-    ],
+    manifest: ManifestArgument,
     *,
     encoder: EncoderOption = "omni",
-    split: Annotated[
-        Path | None,
-        typer.Option(
-            "--split",
-            metavar="FILE",
-            help="A JSON file; only the ids under `validation` are measured.",
-            show_default=False,
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            min=1,
-            metavar="N",
-            help="At most N items of each modality.",
-            show_default=False,
-        ),
-    ] = None,
+    split: SplitOption = None,
+    limit: LimitOption = None,
     centre: Annotated[
-        bool, typer.Option("--centre", help="Subtract each side's mean vector first.")
+        bool, typer.Option("--centre", help="Subtract the mean of each kind of vector first.")
     ] = False,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            "--cache", metavar="DIR", help="Keep vectors here for the next run.", show_default=False
-        ),
-    ] = None,
+    cache: CacheOption = None,
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how well an encoder finds what belongs together in an annotated set.
 
-    S@k is Success@k: the share of queries with a relevant item among the first k.
-    Text queries are the distinct captions; relevant is what carries the caption,
-    has the same label (within a modality) or the same pair_id (between media).
-    chance is the S@1 of a random order.
+    This is `bench run manifest`, without keeping the result. S@k is Success@k: the
+    share of queries with a relevant item among the first k. Text queries are the
+    distinct captions; relevant is what carries the caption, has the same label (within
+    a modality) or the same pair_id (between media). chance is the S@1 of a random order.
 
     Example:
     omnidex bench quality manifest.jsonl --split split.json
     """
-    if not manifest.is_file():
-        raise UsageProblem(
-            f"there is no file {manifest}",
-            hint="a manifest has one JSON object a line, and lies beside its media",
-            code="manifest",
-        )
+    must_be_manifest(manifest)
 
-    from omnidex_benchmarks.quality import QualityOptions, run
+    from omnidex_benchmarks.datasets.own import MANIFEST
+    from omnidex_benchmarks.protocol import Request
 
-    loaded = load(encoder, threads)
     with render.progress() as advance:
-        options = QualityOptions(
+        request = Request(
+            encoder=load_once(encoder, threads),
+            data=manifest,
+            split=split,
             limit=limit,
             centre=centre,
-            progress=lambda what, done, total: advance(f"Encoding {what}", done, total),
+            cache=cache,
+            progress=advance,
         )
-        result = run(manifest, encoder=loaded, split=split, cache=cache, options=options)
-    directions = mapping(result["directions"])
+        result = {"schema": render.SCHEMA, **MANIFEST.measure(request).figures}
     if as_json:
         render.write_json(result)
     else:
-        _print_directions(directions, left_out=mapping(result.get("left_out", {})))
-    if not directions:
+        from omnidex_benchmarks.report import remarks
+
+        for line in remarks(result):
+            render.note(line)
+        print_directions(result)
+    if not result["directions"]:
         raise typer.Exit(NOTHING_FOUND)
 
 
@@ -244,18 +216,4 @@ def startup(
     """
     from omnidex_benchmarks.startup import run
 
-    print_result(run(turns=turns), as_json=as_json)
-
-
-def _print_directions(directions: Mapping[str, object], *, left_out: Mapping[str, object]) -> None:
-    columns = [
-        render.Column("direction"),
-        *(render.Column(title, align="right") for _, title in _FIGURES),
-    ]
-    rows = [
-        [name, *(figure_text(mapping(figures).get(key)) for key, _ in _FIGURES)]
-        for name, figures in directions.items()
-    ]
-    render.table(columns, rows)
-    for name, reason in left_out.items():
-        render.note(f"{name} was not measured: {reason}")
+    print_measurement(run(turns=turns), as_json=as_json)

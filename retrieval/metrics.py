@@ -179,6 +179,7 @@ def rank_found(
     places: Sequence[Int64[np.ndarray, " relevant"]],
     *,
     candidates: int,
+    own: Int64[np.ndarray, " queries"] | None = None,
 ) -> Ranking:
     """The ranking that lists of hits make, as a search engine returns them: best first, cut off.
 
@@ -189,17 +190,19 @@ def rank_found(
         found: For each query the candidates it found, none twice.
         places: For each query its relevant candidates.
         candidates: How many candidates there are.
+        own: As in `rank`.
 
     Raises:
         ValueError: The lengths differ, or a query has nothing relevant or a hit twice.
     """
     rows: list[Ranking] = []
-    for hits, relevant in zip(found, places, strict=True):
+    for i, (hits, relevant) in enumerate(zip(found, places, strict=True)):
         if len(np.unique(hits)) != len(hits):
             raise ValueError("a query has a hit twice")
         scores = np.zeros(candidates)
         scores[hits] = np.arange(len(hits), 0, -1)
-        rows.append(rank_places(scores[None], [relevant]))
+        left_out = None if own is None else own[i : i + 1]
+        rows.append(rank_places(scores[None], [relevant], own=left_out))
     return join(rows)
 
 

@@ -35,6 +35,7 @@ def captioned_dataset(
         counts={"clips": len(clips), "captions": len(captions)},
         published=published,
         missing=folder.missing,
+        checksums=folder.checksums,
         digest=folder.digest(),
         notes=["papers call success@k of this protocol recall@k", *notes],
     )

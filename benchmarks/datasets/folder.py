@@ -1,6 +1,7 @@
 """A dataset's folder: reads annotations, finds media, and says in one message what is missing."""
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping
@@ -17,22 +18,28 @@ from ..protocol import Request
 class DataFolder:
     """The folder of one dataset, and what was read from it."""
 
-    def __init__(self, name: str, request: Request, *, layout: str) -> None:
+    def __init__(
+        self, name: str, request: Request, *, layout: str, md5: Mapping[str, str] | None = None
+    ) -> None:
         """Open it.
 
         Args:
             name: What the benchmark is called.
             request: Its `data` is the folder.
             layout: Which files must lie where, for messages.
+            md5: Published MD5 sums of annotation files, by file name. A file that differs is read
+                all the same, and the result says so: `checksums` has what was found.
 
         Raises:
             OmniError: There is no folder.
         """
         self._name = name
         self._layout = layout
+        self._md5 = md5 or {}
         self._digest = blake3()
         self._found = 0
         self.missing: list[str] = []
+        self.checksums: dict[str, bool] = {}
         if request.data is None or not request.data.is_dir():
             where = "no folder was named" if request.data is None else f"no folder {request.data}"
             raise OmniError(f"{name} has no data: {where}", hint=self._hint())
@@ -49,6 +56,9 @@ class DataFolder:
             raise OmniError(f"{self._name} needs {names[0]} in {self._root}", hint=self._hint())
         content = path.read_bytes()
         self._digest.update(path.name.encode() + b"\0" + content)
+        if path.name in self._md5:
+            found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            self.checksums[path.name] = found == self._md5[path.name]
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:

@@ -1,6 +1,12 @@
-"""One's own collection: a manifest of annotated media, in the protocol of `bench quality`.
+"""One's own collection: a manifest of annotated media; `bench quality` measures it too.
 
-See `benchmarks.manifest` for the format and `retrieval.evaluate` for what answers what.
+Protocol. Every direction of `retrieval.evaluate.DIRECTIONS` that the manifest has queries for, over
+all items of the target modality. Text queries are the distinct captions of the other modality's
+items, and an item is relevant when it carries the caption. Within a modality an item is relevant
+when it has the query's label (the query itself left out); between media, when it has its `pair_id`.
+`by_source` and `by_caption_kind` ask only the captions that an item of that source or kind carries,
+over the same candidates. Compare `success@k` with `chance_success@k`, and never between manifests.
+See `benchmarks.manifest` for the format.
 """
 
 from collections.abc import Sequence

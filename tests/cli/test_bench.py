@@ -26,7 +26,10 @@ def test_the_list_names_every_benchmark_and_what_it_needs(omnidex: Callable[...,
 
     assert ended.code == 0
     assert "coco-5k\tretrieval\t" in ended.out
-    assert {entry["name"] for entry in listed} >= {"flickr30k", "mixbench", "startup", "manifest"}
+    assert {entry["name"] for entry in listed} >= {
+        *("flickr30k", "mixbench", "manifest", "turns", "composed", "mixed", "weak"),
+        *("ann", "ingest", "encode", "rerank", "generate", "cold-start", "startup", "memory"),
+    }
     assert all(entry["layout"] for entry in listed if entry["kind"] == "retrieval")
 
 
@@ -39,12 +42,44 @@ def test_benchmarks_run_by_name_are_printed_and_kept(
     assert ended.code == 0
     rows = [line.split("\t") for line in ended.out.splitlines()]
     assert [row[0] for row in rows] == ["text->image", "image->text", "audio->class"]
-    assert "n = 6 images, 12 captions" in ended.err
+    assert "n: 6 images, 12 captions" in ended.err
     assert "images: 6 found, 5000 published" in ended.err
     document = json.loads(again.out)
     assert document["directions"]["text->image"]["queries"] == 12
     assert Path(document["file"]).is_file()
     assert document["protocol"]["ties"] == "worst"
+
+
+def test_a_timing_ends_with_a_line_of_json_and_every_single_value_is_kept(
+    folder: Path, omnidex: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from omnidex_benchmarks import registry
+    from omnidex_benchmarks.system import SystemBenchmark
+    from omnidex_benchmarks.timing import spread
+
+    clock = SystemBenchmark("clock", "A clock", lambda _: {"ratio": 2.0, "ratios": spread([1, 3])})
+    monkeypatch.setattr(registry, "find", lambda _: clock)
+
+    ended = omnidex("bench", "run", "clock", "--threads", "2")
+    whole = json.loads(omnidex("bench", "run", "clock", "--json").out)
+
+    last = json.loads(ended.out.splitlines()[-1])
+    assert ended.out.startswith("ratio\t2.000\n")
+    assert (last["ratio"], last["threads"]) == (2.0, 2)
+    assert last["ratios"] == {"min": 1, "median": 2.0, "max": 3}
+    assert json.loads(Path(last["file"]).read_text())["ratios"]["values"] == [1, 3]
+    assert whole["ratios"]["values"] == [1, 3]
+
+
+def test_an_index_is_asked_instead_of_a_whole_ranking(
+    folder: Path, omnidex: Callable[..., Ended]
+) -> None:
+    options = ("--data", "data", "--index", "collection", "--json")
+    document = json.loads(omnidex("bench", "run", "coco-5k", *options).out)
+
+    assert document["protocol"]["index"] == "collection"
+    assert document["directions"]["text->image"]["candidates"] == 6
+    assert omnidex("bench", "run", "coco-5k", "--data", "data", "--rerank", "magic").code == 2
 
 
 def test_what_is_missing_is_one_message_with_exit_code_2(

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -5,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from omnidex_benchmarks import registry
-from omnidex_benchmarks.datasets import karpathy
+from omnidex_benchmarks.datasets import clotho, karpathy
 from omnidex_benchmarks.protocol import Outcome, Request
+from omnidex_benchmarks.report import remarks
 from omnidex_benchmarks.tasks import Dataset
 
 from omni_encoder import Modality, OmniError
@@ -117,6 +119,23 @@ def test_the_digest_follows_annotations_and_media_and_nothing_else(
     used = next(path for path in paths if path.suffix in media)
     used.write_bytes(used.read_bytes() + b"more")
     assert registry.find(name).digest(other) not in {first, changed}
+
+
+def test_a_file_that_isn_t_the_published_one_is_read_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    miniatures.clotho(tmp_path)
+    file = tmp_path / "clotho_captions_evaluation.csv"
+
+    own = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
+    other = measure("clotho", tmp_path).figures
+    monkeypatch.setitem(clotho.MD5, file.name, own)
+    published = measure("clotho", tmp_path).figures
+
+    assert other["checksums"] == {file.name: False}
+    assert published["checksums"] == {file.name: True}
+    assert f"{file.name} is NOT the published file, by its MD5" in remarks(other)
+    assert measure("clotho", tmp_path).figures["directions"] == other["directions"]
 
 
 @pytest.mark.parametrize("name", ["audiocaps", "msrvtt-1ka", "vggsound"])

@@ -3,9 +3,9 @@
 Protocol. Captions and the items that carry them, both ways, on any manifest: the collection is one
 kind of media (or the distinct captions), centred as search centres it. An item of the kind after
 `via` is drawn from each query, and its hits are fused with the query's own (`retrieval.imagine`).
-Queries are cut in two halves at random; a half is ranked with the weight that did best on the other
-half by mean reciprocal rank, the least of equals, so no query has a say in its own weight. Each seed
-draws items and halves anew.
+Queries are cut in two halves at random; a half is ranked with the weight that did best on the
+other half by mean reciprocal rank, the least of equals, so no query has a say in its own weight.
+Each seed draws items and halves anew.
 
 Reading. `query` is the encoder alone, `drawn` what is found by the drawn item alone, `another` by
 that drawn for the next query (what drawn items find by chance), `fused` both. `differences` are
@@ -144,7 +144,7 @@ def run(
 
 def _task(case: Case, space: Space, cache: VectorCache, queries: int) -> _Task | None:
     media = case.target if case.query is Modality.TEXT else case.query
-    items = space.items.get(media, ())
+    items: Sequence[ManifestItem] = space.items.get(media, ())
     captions = distinct([item.captions for item in items])
     if not captions:
         return None
@@ -157,12 +157,8 @@ def _task(case: Case, space: Space, cache: VectorCache, queries: int) -> _Task |
         asked: list[str | Path] = [captions[i] for i in chosen.tolist()]
         return _Task(asked, texts[chosen], files, relevant[chosen])
     chosen = _spread(np.flatnonzero(relevant.any(axis=0)), queries)
-    asked = [_path(items[i]) for i in chosen.tolist()]
+    asked = [items[i].path for i in chosen.tolist()]
     return _Task(asked, files[chosen], texts, relevant.T[chosen])
-
-
-def _path(item: ManifestItem) -> Path:
-    return item.path
 
 
 def _spread(numbers: Int64[np.ndarray, " all"], count: int) -> Int64[np.ndarray, " some"]:

@@ -10,6 +10,7 @@ from . import (
     bench,
     bench_asking,
     bench_generate,
+    bench_imagine,
     bench_rerank,
     bench_speed,
     bench_turns,
@@ -44,6 +45,7 @@ app.command("weak")(bench_asking.weak)
 app.command("mixed")(bench_asking.mixed)
 app.command("reference")(bench_asking.reference)
 app.command("rerank")(bench_rerank.rerank)
+app.command("imagine")(bench_imagine.imagine)
 app.command("generate")(bench_generate.generate)
 
 _FIGURES = (

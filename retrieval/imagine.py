@@ -1,14 +1,14 @@
 """Imagining an answer: the model draws an item from the query, which is then searched by as well.
 
-The order by the query and the order by what was drawn become one by reciprocal rank fusion (Cormack,
-Clarke and Buettcher 2009): with p and d the ranks of an item, it gets 1 / (c + p) + w / (c + d).
-What stands in one order only gets nothing for the other. Scores stay the cosines with the query, so
-that what they mean stays too.
+The order by the query and the order by what was drawn become one by reciprocal rank fusion
+(Cormack, Clarke and Buettcher 2009): with p and d the ranks of an item, it gets
+1 / (c + p) + w / (c + d). What stands in one order only gets nothing for the other. Scores stay the
+cosines with the query, so that what they mean stays too.
 """
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from indexer import Collection
-from omni_encoder import Encoder, MediaItem, MediaLayout, Modality, QueryError
+from omni_encoder import Encoder, EncoderError, MediaItem, MediaLayout, Modality, QueryError
 
 from .decoded import first_item, item_of
 from .hybrid_search import spoken
@@ -99,16 +99,27 @@ class Imagined:
     Attributes:
         item: What it is.
         vector: Its search vector, unit length, not centred.
-        seconds: How long drawing and encoding took, without loading the model.
+        weight: How much it counted.
+        seed: It was drawn with.
+        seconds: How long drawing and encoding took; next to nothing if it was drawn before.
+        loading: How long loading the model took before that.
     """
 
     item: MediaItem
     vector: Float32[np.ndarray, " dim"]
+    weight: float
+    seed: int
     seconds: float
+    loading: float
 
 
 class Imagination:
-    """Draws what queries may be looking for, each thing once; loads the model when it must."""
+    """Draws what queries may be looking for, each thing once; loads the model when it must.
+
+    Attributes:
+        last: What `of` gave last.
+        drawing_seconds: How long `draw` took the last time.
+    """
 
     def __init__(
         self,
@@ -119,9 +130,11 @@ class Imagination:
         self._collection, self._encoder, self._load = collection, encoder, load
         self._drawer: Drawer | None = None
         self._kept: dict[tuple[tuple[Term, ...], Modality, int], Imagined] = {}
+        self.last: Imagined | None = None
+        self.drawing_seconds = 0.0
 
     def of(self, query: Query) -> Imagined:
-        """What `query.imagine` asks for.
+        """What `query.imagine` asks for; it is `last` then.
 
         Raises:
             QueryError: The query has no wanted part, or one that is too long to be read.
@@ -131,19 +144,23 @@ class Imagination:
         wanted = query.imagine
         assert wanted is not None  # the caller looked
         key = (query.terms, wanted.modality, wanted.seed)
-        if key not in self._kept:
-            encoder = self._encoder()
-            if wanted.modality not in encoder.spec.modalities:
-                raise QueryError(
-                    f"{encoder.spec.name} can't search by {wanted.modality}",
-                    hint=f"imagine one of {', '.join(encoder.spec.modalities)}",
-                )
-            self._loaded()  # not a part of the time
-            start = perf_counter()
-            (item,) = self.draw(query, wanted.modality, count=1, seed=wanted.seed)
-            vector = encoder.encode([item])[0]
-            self._kept[key] = Imagined(item, vector, perf_counter() - start)
-        return self._kept[key]
+        if key in self._kept:
+            self.last = replace(self._kept[key], weight=wanted.weight, seconds=0.0, loading=0.0)
+            return self.last
+        encoder = self._encoder()
+        if wanted.modality not in encoder.spec.modalities:
+            raise EncoderError(
+                f"{encoder.spec.name} can't search by {wanted.modality}",
+                hint=f"imagine one of {', '.join(encoder.spec.modalities)}",
+            )
+        loading = self._load_now()
+        (item,) = self.draw(query, wanted.modality, count=1, seed=wanted.seed)
+        start = perf_counter()
+        vector = encoder.encode([item])[0]
+        seconds = self.drawing_seconds + perf_counter() - start
+        self.last = Imagined(item, vector, wanted.weight, wanted.seed, seconds, loading)
+        self._kept[key] = self.last
+        return self.last
 
     def draw(self, query: Query, modality: Modality, *, count: int, seed: int) -> list[MediaItem]:
         """Items that a query asks for. What is not wanted has no say, nor have weights.
@@ -152,16 +169,24 @@ class Imagination:
             QueryError: The query has no wanted part, or one that is too long to be read.
             MediaError: A file of the query can't be decoded.
         """
-        drawer = self._loaded()
-        prompt = [self._item(term, drawer.layout) for term in query.terms if term.weight > 0]
+        self._load_now()
+        assert self._drawer is not None  # as it was loaded
+        layout = self._drawer.layout
+        start = perf_counter()
+        prompt = [self._item(term, layout) for term in query.terms if term.weight > 0]
         if not prompt:
             raise QueryError("nothing in the query says what to draw", hint="say what is wanted")
-        return drawer.draw(prompt, modality, count=count, seed=seed)
+        drawn = self._drawer.draw(prompt, modality, count=count, seed=seed)
+        self.drawing_seconds = perf_counter() - start
+        return drawn
 
-    def _loaded(self) -> Drawer:
+    def _load_now(self) -> float:
+        """Load the model unless it is there; how long that took."""
+        start = perf_counter()
         if self._drawer is None:
             self._drawer = self._load()
-        return self._drawer
+            return perf_counter() - start
+        return 0.0
 
     def _item(self, term: Term, layout: MediaLayout) -> MediaItem:
         if term.modality is None:

@@ -186,7 +186,9 @@ class Retriever:
         for _, record in seen:
             if key(record) not in hits:
                 hits[key(record)] = Hit(1, self._score(vector, record), record)
-        order = fused([*map(key, (hit.record for hit in plain))], [*ranks], weight=query.imagine.weight)
+        order = fused(
+            [*map(key, (hit.record for hit in plain))], [*ranks], weight=query.imagine.weight
+        )
         return [
             replace(hits[one], rank=rank, imagined_rank=ranks.get(one))
             for rank, one in enumerate(order[: query.k], start=1)

@@ -129,7 +129,7 @@ def item_id(given: str, collection: "Collection", *, any_part: bool = False) -> 
     anything = np.ones(collection.spec.dim, np.float32)
     found = collection.nearest(anything, k=items + 1, where=f"path = {path_text(path)}")
     if not len(found.rows):
-        if not os.path.lexists(path):
+        if not (os.sep in given or os.path.lexists(path)):
             raise QueryError(
                 f"{given!r} is neither an id nor an indexed file",
                 hint="ids have at least four digits, such as 3f2a or 3f2a9c01be.2",

@@ -12,7 +12,7 @@ import numpy as np
 from blake3 import blake3
 from jaxtyping import Float32
 
-from omni_encoder import Encoder, Modality, OmniError
+from omni_encoder import Encoder, MediaItem, Modality, OmniError
 from retrieval.embed import EmbeddedFiles, Failure, embed_files, embed_texts
 
 
@@ -66,6 +66,12 @@ class VectorCache:
             if key in failed
         )
         return EmbeddedFiles(self._stack(keys), failures)
+
+    def row(self, key: str, make: Callable[[], MediaItem]) -> Float32[np.ndarray, " dim"]:
+        """The unit row of an item that is made only if no row of its key is kept."""
+        if key not in self._rows:
+            self._rows[key] = self._encoder.encode([make()])[0]
+        return self._rows[key]
 
     def save(self) -> None:
         """Write the cache file, if there is to be one."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import answers, render, search, showing, turning
-from .errors import NOTHING_FOUND, UsageProblem
-from .options import CollectionOption, collection_directory
+from . import answers, errors, imagining, query_options, render, search, showing, turning
+from .errors import FAILED, NOTHING_FOUND, UsageProblem
+from .hybrid import HybridOption, TextWeightOption, hybrid_mode
+from .options import CollectionOption, SeedOption, collection_directory
 
 if TYPE_CHECKING:
     from retrieval import Retriever
@@ -35,28 +36,14 @@ def ask(
         typer.Argument(metavar="QUESTION", help="The first turn.", show_default=False),
     ] = None,
     *,
-    to: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--to",
-            metavar="KINDS",
-            help="What to find: any of text, image, audio, video, with commas between.",
-            show_default=False,
-        ),
-    ] = None,
+    to: query_options.ToOption = None,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="Hits for each turn.")] = 10,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            "--where",
-            metavar="SQL",
-            help="Only items that fulfil this, such as width > 1000.",
-            show_default=False,
-        ),
-    ] = None,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Compare every item; large collections take longer.")
-    ] = False,
+    where: query_options.WhereOption = None,
+    exact: query_options.ExactOption = False,
+    hybrid: HybridOption = True,
+    text_weight: TextWeightOption = None,
+    imagine: imagining.ImagineOption = None,
+    seed: SeedOption = 0,
     session: turning.SessionOption = None,
     replay: Annotated[
         Path | None,
@@ -78,7 +65,8 @@ def ask(
     Each line is a turn, from the keyboard or from stdin. A plain sentence adds
     to what was said ("a dog", then "at night"); `new: ...` starts over. Besides:
     more like 2, less like 1, only sounds, no videos, not people, next, back,
-    open 2, help, quit.
+    open 2, help, quit. A line that can't be answered is told, and the next one is
+    taken; where lines don't come from a keyboard, the exit code is 2 then.
 
     A session file holds every turn and what it found. With --replay the exit
     code is 1 if anything is found differently now.
@@ -90,6 +78,7 @@ def ask(
     """
     showing.check_thumbs(thumbs)
     kinds = search.kinds_of(to or [])
+    wished = imagining.wanted(imagine)
     from omni_encoder import Modality
     from retrieval import Retriever
     from retrieval.session import Frame
@@ -107,13 +96,17 @@ def ask(
         k=k,
         where=where,
         mode=SearchMode(exact=exact),
+        hybrid=hybrid_mode(hybrid, text_weight),
     )
     with Retriever.open(collection_directory(collection)) as retriever:
+        query = imagining.imagining(query, wished, retriever, seed)
         talk = Talk(retriever, Frame(query), session, thumbs=thumbs, as_json=as_json)
         if words:
             talk.take(" ".join(words))
         for line in _lines():
             talk.take(line)
+    if talk.failures:
+        raise typer.Exit(FAILED)
     if not talk.found_any:
         raise typer.Exit(NOTHING_FOUND)
 
@@ -133,11 +126,12 @@ class Talk:
         """Begin, or go on with the session in `file` if there is one."""
         self.session = turning.load_session(file, retriever)
         self.found_any = False
+        self.failures = 0
         self._retriever, self._frame, self._file = retriever, frame, file
         self._thumbs, self._as_json = thumbs, as_json
 
     def take(self, line: str) -> None:
-        """Take one line. At a keyboard an error is told and forgotten; else it ends the run."""
+        """Take one line. One that can't be answered is told, and costs only itself."""
         from omni_encoder import OmniError
 
         if line.strip().lower() in ("help", "?"):
@@ -146,9 +140,7 @@ class Talk:
         try:
             self._take(line)
         except (OmniError, UsageProblem) as error:
-            if not sys.stdin.isatty():
-                raise
-            render.note(f"{error.message}\n{error.hint}".strip())
+            self.failures += errors.tell_line(error, line, as_json=self._as_json)
 
     def _take(self, line: str) -> None:
         from retrieval.turns import Act
@@ -159,8 +151,10 @@ class Talk:
             turning.open_turn(self.session, answer, self._retriever)
             return
         self.found_any = self.found_any or bool(answer.hits)
+        imagined = imagining.report(self._retriever)
         if self._as_json:
-            render.write_json(answer_json(len(self.session.steps), line, answer))
+            number = len(self.session.steps)
+            render.write_json(answer_json(number, line, answer) | {"imagined": imagined})
             render.flush()
             return
         if not answer.state.says_what:

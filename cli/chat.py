@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import render
-from .errors import NOTHING_FOUND, UsageProblem
+from .errors import FAILED, NOTHING_FOUND, UsageProblem, tell_line
+from .imagining import SUFFIXES
 from .options import (
     CheckpointOption,
     FlowOption,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from omni_encoder.dialogue import Dialogue, Turn
     from omni_encoder.flow_generate import GenerateRule
 
-_SUFFIXES = {"image": ".png", "audio": ".wav", "video": ".gif"}
 _PART = re.compile(r'@"([^"]+)"|(\S+)')
 _HELP = """\
 words and @FILEs, such as: what is this? @dog.jpg   (@"with spaces.jpg"; @@ is an @)
@@ -110,6 +110,7 @@ def chat(
     The session holds what was said and answered as the model's codes, so it can be gone on
     with and replayed without the files. When it grows beyond 1,024 positions (a picture takes
     66), the oldest turns are forgotten. Answers that are no text go beside the session, numbered.
+    A line that can't be answered is told, and the next one is taken; the exit code is 2 then.
     Answers depend on the seed; another machine may round otherwise, which --replay tells.
 
     The model is small: it names and draws simple things, and holds no conversation.
@@ -151,25 +152,30 @@ def chat(
 
 
 def _converse(talk: _Talk) -> None:
-    """Read turns from stdin, a line each, until it ends. A line that fails costs only itself."""
+    """Read turns from stdin, a line each, until it ends. A line that fails costs only itself.
+
+    Raises:
+        Exit: A line failed that nobody typed.
+    """
     from omni_encoder import OmniError
 
     is_terminal = sys.stdin.isatty()
     if is_terminal:
         render.note(f"{_HELP}\n")
+    failures = 0
     while True:
         if is_terminal:
             sys.stderr.write(f"{talk.to}> ")
             sys.stderr.flush()
         line = sys.stdin.readline()
         if not line or line.strip() == "/quit":
-            return
+            break
         try:
             talk = _line(talk, line.strip())
         except (OmniError, UsageProblem) as error:
-            if not is_terminal:
-                raise
-            render.note(f"{error.message}. {error.hint}".strip())
+            failures += tell_line(error, line.strip(), as_json=talk.as_json)
+    if failures:
+        raise typer.Exit(FAILED)
 
 
 def _line(talk: _Talk, line: str) -> _Talk:
@@ -211,7 +217,7 @@ def _take_turn(talk: _Talk, said: Sequence[Given]) -> None:
         shown = item.content
     else:
         number = len(dialogue.turns)
-        out = talk.session.with_name(f"{talk.session.stem}-{number:03d}{_SUFFIXES[talk.to]}")
+        out = talk.session.with_name(f"{talk.session.stem}-{number:03d}{SUFFIXES[talk.to]}")
         write_item(item, out)
         shown = str(out)
     turn = replace(turn, shown=shown)

@@ -96,6 +96,23 @@ def report(failure: Failure, *, as_json: bool) -> None:
         sys.stderr.write(f"Hint: {_printable(failure.hint)}\n")
 
 
+def tell_line(error: BaseException, line: str, *, as_json: bool) -> int:
+    """Say that a line of several can't be answered, and why; the others go on.
+
+    Returns:
+        How many failures that is: none at a keyboard, where whoever typed it has seen it.
+    """
+    failure = describe(error)
+    assert failure is not None  # the caller caught what users can put right
+    if sys.stdin.isatty():
+        sys.stderr.write(
+            f"{_printable(failure.message)}\n{_printable(failure.hint)}".strip() + "\n"
+        )
+        return 0
+    report(failure._replace(message=f"{line!r}: {failure.message}"), as_json=as_json)
+    return 1
+
+
 def report_fault(error: BaseException, *, as_json: bool) -> None:
     """Write an error that is a fault of ours to stderr, with its traceback."""
     if not as_json:

@@ -11,6 +11,7 @@ from . import (
     bench_asking,
     bench_drawing,
     bench_generate,
+    bench_imagine,
     bench_rerank,
     bench_speed,
     bench_turns,
@@ -55,6 +56,7 @@ app.command("weak")(bench_asking.weak)
 app.command("mixed")(bench_asking.mixed)
 app.command("reference")(bench_asking.reference)
 app.command("rerank")(bench_rerank.rerank)
+app.command("imagine")(bench_imagine.imagine)
 app.command("generate")(bench_generate.generate)
 app.command("ablation")(bench_ablation.ablation)
 app.command("drawing")(bench_drawing.drawing)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import parts, render
+from . import parts, query_options, render
 from .answers import record_json, term_json
 from .errors import UsageProblem
+from .hybrid import HybridOption, TextWeightOption, hybrid_json, hybrid_mode
 from .options import CollectionOption, JsonOption, collection_directory, item_id
 from .search import with_ids
 
@@ -29,62 +30,18 @@ def explain(
             show_default=False,
         ),
     ],
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="QUERY",
-            help="Words to search for, joined to one text; - reads them from stdin.",
-            show_default=False,
-        ),
-    ] = None,
+    words: query_options.WordsArgument = None,
     *,
-    text: Annotated[
-        list[str] | None,
-        typer.Option("--text", metavar="TEXT", help="A text to search for.", show_default=False),
-    ] = None,
-    image: Annotated[
-        list[Path] | None,
-        typer.Option("--image", metavar="FILE", help="An image file.", show_default=False),
-    ] = None,
-    audio: Annotated[
-        list[Path] | None,
-        typer.Option("--audio", metavar="FILE", help="An audio file.", show_default=False),
-    ] = None,
-    video: Annotated[
-        list[Path] | None,
-        typer.Option("--video", metavar="FILE", help="A video file.", show_default=False),
-    ] = None,
-    like: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--like",
-            metavar="ID-or-FILE",
-            help="An item of the collection, by its id or an indexed file.",
-            show_default=False,
-        ),
-    ] = None,
-    unwanted: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--not",
-            metavar="TEXT",
-            help="What hits should not be like, as in search.",
-            show_default=False,
-        ),
-    ] = None,
-    weight: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--weight",
-            metavar="KIND=W",
-            help="How much parts of a kind count, as in search.",
-            show_default=False,
-        ),
-    ] = None,
-    compose: Annotated[
-        str,
-        typer.Option("--compose", metavar="HOW", help="arithmetic or joint, as in search."),
-    ] = "arithmetic",
+    text: query_options.TextOption = None,
+    image: query_options.ImageOption = None,
+    audio: query_options.AudioOption = None,
+    video: query_options.VideoOption = None,
+    like: query_options.LikeOption = None,
+    unwanted: query_options.NotOption = None,
+    weight: query_options.WeightOption = None,
+    compose: query_options.ComposeOption = "arithmetic",
+    hybrid: HybridOption = True,
+    text_weight: TextWeightOption = None,
     image_out: Annotated[
         Path | None,
         typer.Option(
@@ -112,10 +69,14 @@ def explain(
         _check_suffix(image_out)
     directory = collection_directory(collection)
 
-    from retrieval import Hybrid, Query, Retriever
+    from retrieval import Query, Retriever
     from retrieval.explain import explain as explained
 
-    query = Query(parts.terms(given), compose=parts.composer(compose), hybrid=Hybrid())
+    query = Query(
+        parts.terms(given),
+        compose=parts.composer(compose),
+        hybrid=hybrid_mode(hybrid, text_weight),
+    )
     with Retriever.open(directory) as retriever:
         query = with_ids(query, retriever.collection)
         found = explained(
@@ -128,7 +89,8 @@ def explain(
         render.write_json(
             {
                 "schema": render.SCHEMA,
-                "query": {"terms": list(map(term_json, query.terms)), "compose": query.compose},
+                "query": {"terms": list(map(term_json, query.terms)), "compose": query.compose}
+                | hybrid_json(query),
                 "hit": _hit_json(found),
             }
         )

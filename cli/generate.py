@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 def generate(
+    context: typer.Context,
     parts: Annotated[
         list[str] | None,
         typer.Argument(
@@ -118,6 +119,8 @@ def generate(
     if attention not in ("full", "block-causal"):
         raise UsageProblem(f"there is no attention called {attention!r}", hint="full, block-causal")
 
+    _tell_idle(context, to, attention)
+
     from omni_encoder.flow_generate import GenerateRule
     from omni_encoder.generator import OmniGenerator
     from omni_encoder.media_writing import check_writable
@@ -138,6 +141,19 @@ def generate(
     items = [given.item for given in prompt]
     made = generator.generate(items, modality, count=count, rule=rule, seconds=seconds)
     _answer(made, out, as_json=as_json)
+
+
+def _tell_idle(context: typer.Context, to: str, attention: str) -> None:
+    """Say which options were given that change nothing in what is drawn."""
+    idle = {
+        "seconds": (to != "audio", f"is for sounds, and this is {to}"),
+        "hold": (to != "video", f"is for videos, and this is {to}"),
+        "refresh": (attention != "full", "is for full attention; else the prompt is computed once"),
+    }
+    for name, (does_nothing, why) in idle.items():
+        source = context.get_parameter_source(name)
+        if does_nothing and source is not None and source.name == "COMMANDLINE":
+            render.note(f"--{name} does nothing here: it {why}.")
 
 
 def _answer(made: "list[MediaItem]", out: Path | None, *, as_json: bool) -> None:

@@ -56,4 +56,8 @@ def hybrid_json(query: "Query") -> dict[str, object]:
 
 def ranks_json(hit: "Hit") -> dict[str, object]:
     """By what a hit was found."""
-    return {"vector_rank": hit.vector_rank, "text_rank": hit.text_rank}
+    return {
+        "vector_rank": hit.vector_rank,
+        "text_rank": hit.text_rank,
+        "imagined_rank": hit.imagined_rank,
+    }

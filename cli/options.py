@@ -115,9 +115,9 @@ def item_id(given: str, collection: "Collection", *, any_part: bool = False) -> 
         any_part: Whether the id of a file should leave open which part is meant.
 
     Raises:
-        QueryError: The file isn't in the collection.
+        QueryError: It is no id, and no file in the collection.
     """
-    if is_id(given) or not (os.sep in given or os.path.lexists(given)):
+    if is_id(given):
         return given
     import numpy as np
 
@@ -129,6 +129,11 @@ def item_id(given: str, collection: "Collection", *, any_part: bool = False) -> 
     anything = np.ones(collection.spec.dim, np.float32)
     found = collection.nearest(anything, k=items + 1, where=f"path = {path_text(path)}")
     if not len(found.rows):
+        if not (os.sep in given or os.path.lexists(path)):
+            raise QueryError(
+                f"{given!r} is neither an id nor an indexed file",
+                hint="ids have at least four digits, such as 3f2a or 3f2a9c01be.2",
+            )
         raise QueryError(
             f"no item of the collection is from {given}",
             hint="index it first, or search by the file: --image, --audio or --video FILE",

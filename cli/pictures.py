@@ -12,6 +12,7 @@ import time
 from base64 import standard_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal, cast, get_args
 from zlib import compress
 
@@ -59,9 +60,11 @@ def way(wanted: str, environment: Mapping[str, str], *, asks: Callable[[], bool]
     """
     if wanted != "auto":
         if wanted not in get_args(How):
+            ways = ("auto", *get_args(How))
+            close = get_close_matches(wanted.lower(), ways, n=1)
             raise UsageProblem(
                 f"--thumbs doesn't know {wanted!r}",
-                hint=f"use auto or any of {', '.join(get_args(How))}",
+                hint=f"did you mean {close[0]}?" if close else f"use one of {', '.join(ways)}",
             )
         return cast("How", wanted)
     terminal, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import parts, render, showing, turning
+from . import imagining, parts, query_options, render, showing, turning
 from .answers import hit_json, query_json
 from .errors import NOTHING_FOUND, UsageProblem
 from .hybrid import HybridOption, TextWeightOption, hybrid_mode
 from .narrowing import file_filter, search_mode
-from .options import CollectionOption, JsonOption, collection_directory, item_id
+from .options import CollectionOption, JsonOption, SeedOption, collection_directory, item_id
 from .reranking import rerank_rule, reranked
 
 if TYPE_CHECKING:
@@ -34,88 +34,19 @@ _KINDS = ("text", "image", "audio", "video")
 
 
 def search(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="QUERY",
-            help="Words to search for, joined to one text; - reads them from stdin.",
-            show_default=False,
-        ),
-    ] = None,
+    words: query_options.WordsArgument = None,
     *,
-    text: Annotated[
-        list[str] | None,
-        typer.Option("--text", metavar="TEXT", help="A text to search for.", show_default=False),
-    ] = None,
-    image: Annotated[
-        list[Path] | None,
-        typer.Option("--image", metavar="FILE", help="An image file.", show_default=False),
-    ] = None,
-    audio: Annotated[
-        list[Path] | None,
-        typer.Option("--audio", metavar="FILE", help="An audio file.", show_default=False),
-    ] = None,
-    video: Annotated[
-        list[Path] | None,
-        typer.Option("--video", metavar="FILE", help="A video file.", show_default=False),
-    ] = None,
-    like: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--like",
-            metavar="ID-or-FILE",
-            help="An item of the collection, by its id or an indexed file.",
-            show_default=False,
-        ),
-    ] = None,
-    unwanted: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--not",
-            metavar="TEXT",
-            help="What hits should not be like: a text, or image:FILE, audio:FILE, video:FILE, "
-            "like:ID.",
-            show_default=False,
-        ),
-    ] = None,
-    weight: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--weight",
-            metavar="KIND=W",
-            help="How much parts of a kind count: text, image, audio, video, like (1 if not said) "
-            "or not (0.3).",
-            show_default=False,
-        ),
-    ] = None,
-    compose: Annotated[
-        str,
-        typer.Option(
-            "--compose",
-            metavar="HOW",
-            help="How parts become one query: arithmetic adds their vectors, joint lets the model "
-            "read them together.",
-        ),
-    ] = "arithmetic",
-    to: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--to",
-            metavar="KINDS",
-            help="What to find: any of text, image, audio, video, with commas between.",
-            show_default=False,
-        ),
-    ] = None,
+    text: query_options.TextOption = None,
+    image: query_options.ImageOption = None,
+    audio: query_options.AudioOption = None,
+    video: query_options.VideoOption = None,
+    like: query_options.LikeOption = None,
+    unwanted: query_options.NotOption = None,
+    weight: query_options.WeightOption = None,
+    compose: query_options.ComposeOption = "arithmetic",
+    to: query_options.ToOption = None,
     k: Annotated[int, typer.Option("-k", min=1, metavar="N", help="How many hits.")] = 10,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            "--where",
-            metavar="SQL",
-            help="Only items that fulfil this, such as width > 1000.",
-            show_default=False,
-        ),
-    ] = None,
+    where: query_options.WhereOption = None,
     within: Annotated[
         list[Path] | None,
         typer.Option(
@@ -146,10 +77,7 @@ def search(
             show_default=False,
         ),
     ] = None,
-    exact: Annotated[
-        bool,
-        typer.Option("--exact", help="Compare every item; large collections take longer."),
-    ] = False,
+    exact: query_options.ExactOption = False,
     device: Annotated[
         str,
         typer.Option(
@@ -177,6 +105,10 @@ def search(
             show_default=False,
         ),
     ] = None,
+    imagine: imagining.ImagineOption = None,
+    fill: imagining.FillOption = 0,
+    keep: imagining.KeepOption = None,
+    seed: SeedOption = 0,
     paths_only: Annotated[
         bool, typer.Option("--paths", "-l", help="Print only the paths, one a line.")
     ] = False,
@@ -224,6 +156,8 @@ def search(
     files_filter = file_filter(within or [], kind or [], after=after, before=before)
     mode = search_mode(merge, device, exact=exact)
     rule = rerank_rule(rerank, alone=session is None)
+    wished = imagining.wanted(imagine)
+    imagining.check(fill, keep, wished, session=session is not None)
 
     from omni_encoder import Modality
     from retrieval import Query, Retriever
@@ -241,6 +175,7 @@ def search(
     )
     with Retriever.open(directory) as retriever:
         query = with_ids(query, retriever.collection)
+        query = imagining.imagining(query, wished, retriever, seed)
         wanted = query if rule is None else replace(query, k=max(query.k, rule.top))
         if session is None:
             hits: Sequence[Hit] = retriever.search(wanted)
@@ -248,20 +183,27 @@ def search(
             hits = turning.session_hits(query, session, retriever, words=_words_of(query))
         if rule is not None:
             hits = reranked(hits, query, retriever.collection, rule)
+        title = showing.asked(query)
+        imagined = imagining.report(retriever, keep, title=title)
+        how = imagining.Fill(fill, seed, keep, title)
+        drawn = imagining.fill(hits, query, wished, retriever, how)
     if as_json:
         render.write_json(
             {
                 "schema": render.SCHEMA,
                 "query": query_json(query),
+                "imagined": imagined,
                 "hits": list(map(hit_json, hits)),
+                "synthetic": [one.as_json() for one in drawn],
             }
         )
     elif paths_only or null:
         showing.write_paths(hits, end="\0" if null else "\n")
     else:
         print_hits(hits, thumbs=thumbs, collection=directory)
+        imagining.print_drawn(drawn)
     if html_file is not None:
-        showing.write_sheet(hits, html_file, title=showing.asked(query), collection=directory)
+        showing.write_sheet(hits, html_file, title=title, collection=directory, drawn=drawn)
     if open_rank is not None:
         showing.open_hit(hits, open_rank)
     if not hits:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from indexer import Record
     from retrieval import Hit
 
+    from .imagining import Drawn
+
 _TEXT_CHARACTERS = 280
 _STYLE = """
 :root { color-scheme: light dark; --ground: #fff; --card: #f4f5f7; --ink: #1b1d22; --soft: #565b66;
@@ -39,6 +41,8 @@ li { background: var(--card); border: 1px solid var(--line); border-radius: .5re
 video { background: #16181d; border-radius: .3rem; } audio { width: 100%; }
 blockquote { margin: 0; border-left: 3px solid var(--line); padding-left: .7rem;
   overflow-wrap: anywhere; }
+.synthetic { margin-top: 2rem; border-top: 3px double var(--line); }
+h2 { font-size: 1.1rem; margin: 1rem 0 .2rem; } .synthetic li { border-style: dashed; }
 .none { color: #a9afbb; padding: 1rem; }
 a { color: var(--mark); overflow-wrap: anywhere; }
 small { color: var(--soft); overflow-wrap: anywhere; }
@@ -49,13 +53,20 @@ small { color: var(--soft); overflow-wrap: anywhere; }
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src file:"
 
 
-def page(hits: Sequence["Hit"], picture: Callable[["Record"], bytes | None], *, title: str) -> str:
+def page(
+    hits: Sequence["Hit"],
+    picture: Callable[["Record"], bytes | None],
+    *,
+    title: str,
+    drawn: Sequence["Drawn"] = (),
+) -> str:
     """The whole page.
 
     Args:
         hits: Best first.
         picture: Gives the WebP picture of an item, or None.
         title: What was asked, in words.
+        drawn: What the model drew for it, which is no hit.
     """
     cards = "\n".join(_card(hit, picture(hit.record)) for hit in hits)
     count = "1 hit" if len(hits) == 1 else f"{len(hits)} hits"
@@ -66,8 +77,39 @@ def page(hits: Sequence["Hit"], picture: Callable[["Record"], bytes | None], *, 
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{name}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>{name}</h1>\n<p>{count}, best first. Scores order the hits of one query; they are no "
-        f"percentages.</p>\n<ol>\n{cards}\n</ol>\n</main>\n</body>\n</html>\n"
+        f"percentages.</p>\n<ol>\n{cards}\n</ol>\n{_synthetic(drawn)}</main>\n</body>\n</html>\n"
     )
+
+
+def _synthetic(drawn: Sequence["Drawn"]) -> str:
+    """What was drawn for the query, in a part of its own."""
+    if not drawn:
+        return ""
+    cards = "\n".join(map(_drawn_card, drawn))
+    return (
+        '<section class="synthetic">\n<h2>Synthetic</h2>\n<p>Drawn by the model from the query, '
+        f"because all hits are weak. In no collection.</p>\n<ol>\n{cards}\n</ol>\n</section>\n"
+    )
+
+
+def _drawn_card(one: "Drawn") -> str:
+    top = (
+        f'<div class="top"><span class="rank">synthetic</span><span>{one.modality}</span>'
+        f"<span>seed {one.seed}, number {one.number}</span></div>"
+    )
+    uri = html.escape(_file_uri(one.path), quote=True)
+    label = html.escape(f"synthetic {one.modality} {one.number}", quote=True)
+    if one.text is not None:
+        content = f"<blockquote>{_text(one.text)}</blockquote>"
+    elif one.modality == "audio":
+        content = f'<audio controls preload="none" src="{uri}" aria-label="{label}"></audio>'
+    else:
+        data = base64.b64encode(one.path.read_bytes()).decode()
+        kind = one.path.suffix.removeprefix(".")
+        content = (
+            f'<div class="see"><img src="data:image/{kind};base64,{data}" alt="{label}"></div>'
+        )
+    return f"<li>{top}{content}{_link(one.path)}</li>"
 
 
 def _card(hit: "Hit", picture: bytes | None) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from retrieval import Hit, Query
 
     from . import pictures
+    from .imagining import Drawn
 
 _LINES = 5
 WEAK_LINE = "-- weak below --"
@@ -133,19 +134,29 @@ def asked(query: "Query") -> str:
 
 
 def write_paths(hits: Sequence["Hit"], *, end: str) -> None:
-    """Write the path of each hit, each path once."""
+    """Write the path of each hit, each path once; say how many hits have none."""
     paths = dict.fromkeys(str(path) for hit in hits for path in hit.record.paths[:1])
     for path in paths:
         render.write(path + end)
+    bare = sum(not hit.record.paths for hit in hits)
+    if bare:
+        render.note(f"{bare} of {len(hits)} hits have no file (imported, or forgotten): see --json")
 
 
-def write_sheet(hits: Sequence["Hit"], file: Path, *, title: str, collection: Path) -> None:
-    """Write the page."""
+def write_sheet(
+    hits: Sequence["Hit"],
+    file: Path,
+    *,
+    title: str,
+    collection: Path,
+    drawn: Sequence["Drawn"] = (),
+) -> None:
+    """Write the page, with what was drawn for the query in a part of its own."""
     from indexer.thumbs import Thumbnails
 
     from . import sheet
 
-    text = sheet.page(hits, Thumbnails(collection).get, title=title)
+    text = sheet.page(hits, Thumbnails(collection).get, title=title, drawn=drawn)
     file.write_text(text, encoding="utf-8", errors="replace")
     render.note(f"Written: {render.short_path(file)}")
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 # A tag or comment that is still open after this much is a fault: a page with pictures inside its
 # tags stays below it, and the parser would read an open one again with every chunk.
 MAX_OPEN_CHARS = 16_000_000
+_MAX_START_CHARS = 4000  # a title and a heading are shorter
 
 _HIDDEN = frozenset({"script", "style", "template", "noscript"})
 _PHRASE_TAGS = (
@@ -21,12 +22,15 @@ class _TextParser(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.pieces: list[str] = []
+        self.has_title = False  # before any other words
+        self._has_words = False
         self._hidden: str | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         del attrs
         if self._hidden is None and tag in _HIDDEN:
             self._hidden = tag
+        self.has_title = self.has_title or (tag == "title" and not self._has_words)
         self._part(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -37,6 +41,7 @@ class _TextParser(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._hidden is None:
             self.pieces.append(data)
+            self._has_words = self._has_words or bool(data.strip())
 
     def _part(self, tag: str) -> None:
         # Blocks are paragraphs of their own, cells only stand apart.
@@ -47,6 +52,8 @@ class _TextParser(HTMLParser):
 def html_text(chunks: Iterable[str]) -> Iterator[str]:
     """The text of a page in pieces: entities resolved, block elements apart by a blank line.
 
+    A heading that says the page's title once more is left out.
+
     Args:
         chunks: The page, cut anywhere.
 
@@ -54,6 +61,34 @@ def html_text(chunks: Iterable[str]) -> Iterator[str]:
         ValueError: A tag or comment doesn't end within `MAX_OPEN_CHARS`.
     """
     parser = _TextParser()
+    start: str | None = ""  # what may still hold title and heading
+    for piece in _pieces(parser, chunks):
+        if start is None:
+            yield piece
+            continue
+        start += piece
+        if len(start) > _MAX_START_CHARS or len(_blocks(start)) > 2:
+            yield _once(start) if parser.has_title else start
+            start = None
+    if start:
+        yield _once(start) if parser.has_title else start
+
+
+def _blocks(text: str) -> list[str]:
+    """The first two blocks that aren't blank, and a third if they are complete."""
+    return [block for block in text.split("\n\n") if block.strip()][:3]
+
+
+def _once(start: str) -> str:
+    """The text without its second block, if that says what the first says."""
+    blocks = _blocks(start)
+    if len(blocks) < 2 or blocks[0].split() != blocks[1].split():
+        return start
+    second = start.index(blocks[1], start.index(blocks[0]) + len(blocks[0]))
+    return start[:second] + start[second + len(blocks[1]) :]
+
+
+def _pieces(parser: _TextParser, chunks: Iterable[str]) -> Iterator[str]:
     for chunk in chunks:
         parser.feed(chunk)
         if len(parser.rawdata) > MAX_OPEN_CHARS:

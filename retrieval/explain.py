@@ -13,7 +13,7 @@ from jaxtyping import Float32
 
 from indexer import Record
 from indexer.words import folded, name_text, tokens, units_of
-from omni_encoder import Encoder, MediaError, MediaItem, MediaLayout, Modality, Span
+from omni_encoder import Encoder, MediaError, MediaItem, Modality, Span
 from omni_encoder.attribution import (
     Region,
     Score,
@@ -23,6 +23,7 @@ from omni_encoder.attribution import (
     sound_influence,
 )
 
+from .decoded import item_of
 from .embed import embed_texts
 from .hybrid_search import LIST_MIME, words_of
 from .judgement import Judgement
@@ -237,7 +238,7 @@ def _matched(
     if record.modality is Modality.TEXT:
         return _sentence(retriever.encoder, record, score), None
     try:
-        item = _decoded(record, retriever.encoder.spec.layout)
+        item = item_of(record, retriever.encoder.spec.layout)
     except (MediaError, OSError) as error:
         return Matched(span=record.span, unread=str(error)), None
     if record.modality is Modality.AUDIO:
@@ -257,7 +258,7 @@ def _picture(encoder: Encoder, record: Record, frame: int, pixels: int) -> Media
     """The image, or a frame of the video, in more pixels than the encoder wants."""
     layout = encoder.spec.layout
     larger = replace(layout, image_pixels=max(pixels, layout.image_pixels))
-    content = np.asarray(_decoded(record, larger).content)
+    content = np.asarray(item_of(record, larger).content)
     return MediaItem(Modality.IMAGE, content if content.ndim == 3 else content[frame])
 
 
@@ -268,18 +269,6 @@ def _sentence(encoder: Encoder, record: Record, score: Score) -> Matched:
     scores = score(embed_texts(sentences, encoder))
     best = int(np.argmax(scores))
     return Matched(span=record.span, sentence=sentences[best], sentence_score=float(scores[best]))
-
-
-def _decoded(record: Record, layout: MediaLayout) -> MediaItem:
-    from omni_encoder.media import open_media
-
-    if not record.paths:
-        raise MediaError("no file is known of this item", reason="gone")
-    _, items = open_media(record.paths[0], layout)
-    for item in items:
-        if item.part == record.part:
-            return item
-    raise MediaError(f"{record.paths[0]} has no part {record.part} any more", reason="changed")
 
 
 def _moment(falls: Float32[np.ndarray, " steps"], step: float, span: Span | None) -> Span | None:

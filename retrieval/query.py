@@ -57,6 +57,25 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
+class Imagine:
+    """That an answer is drawn and searched by too; see `retrieval.imagine`.
+
+    Attributes:
+        modality: What is drawn.
+        weight: How much what is found by it counts beside what the query finds; 0 draws nothing.
+        seed: Of what is drawn.
+    """
+
+    modality: Modality
+    weight: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.weight) and self.weight >= 0):
+            raise ValueError(f"weight must be finite and at least 0, got {self.weight}")
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A question to a collection.
 
@@ -71,6 +90,7 @@ class Query:
         mode: Whether nothing may be missed, and how modalities come into one order.
         hybrid: How the words of the texts take part; None for search by vectors alone.
         compose: How several terms become one vector, see `retrieval.compose`.
+        imagine: Whether an answer is drawn and searched by too.
     """
 
     terms: tuple[Term, ...]
@@ -82,6 +102,7 @@ class Query:
     mode: SearchMode = field(default_factory=SearchMode)
     hybrid: Hybrid | None = None
     compose: Compose = "arithmetic"
+    imagine: Imagine | None = None
 
     def __post_init__(self) -> None:
         if not self.terms:
@@ -108,6 +129,7 @@ class Hit:
         vector_rank: Its rank by vector alone; None if a hybrid search found it by words, further
             away than it looked.
         text_rank: Its rank by words alone; None if it is no match, or nobody looked.
+        imagined_rank: Its rank by what was imagined; None if it is far from that, or nothing was.
     """
 
     rank: int
@@ -116,3 +138,4 @@ class Hit:
     judgement: Judgement | None = None
     vector_rank: int | None = None
     text_rank: int | None = None
+    imagined_rank: int | None = None

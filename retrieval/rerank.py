@@ -14,6 +14,7 @@ from jaxtyping import Float, Float32, Float64
 from indexer import Collection
 from omni_encoder import EncoderMismatchError, MediaItem, MediaLayout, Modality, QueryError
 
+from .decoded import first_item
 from .query import Hit, Query, Term
 
 # Takes a query, the candidates' vectors and their modalities; gives one score each, higher better.
@@ -146,12 +147,9 @@ def _can_be_judged(term: Term) -> bool:
 
 def _item(term: Term, layout: MediaLayout) -> MediaItem:
     """A term's content; of a file of several parts, the first."""
-    from omni_encoder.media import open_media
-
     if isinstance(term.content, str):
         return MediaItem(Modality.TEXT, term.content)
-    _, items = open_media(term.content, layout)
-    return next(iter(items))
+    return first_item(term.content, layout)
 
 
 def blended(

@@ -24,6 +24,7 @@ from .compose import Arithmetic, Composer, EncodedPart, Joint
 from .embed import embed_file, embed_texts
 from .hybrid import DEPTH
 from .hybrid_search import hit_key, hybrid_hits, spoken, words_of
+from .imagine import Drawer, Imagination, ModelDrawer, fused
 from .judgement import Judgement
 from .query import Hit, Query, Term
 from .reference import Reference, find_reference
@@ -51,6 +52,7 @@ class Retriever:
         load: Callable[[], Encoder],
         *,
         reference: Reference | None = None,
+        load_drawer: Callable[[], Drawer] = ModelDrawer,
     ) -> None:
         """Search `collection`; `open` is the usual way.
 
@@ -58,6 +60,7 @@ class Retriever:
             collection: What to search; the retriever closes it.
             load: Gives the encoder for query terms; called at most once.
             reference: Of that encoder; without it hits have no judgement.
+            load_drawer: Gives what imagines answers; called at most once.
         """
         self._collection = collection
         self._load = load
@@ -65,6 +68,7 @@ class Retriever:
         self._calibrator = (
             None if reference is None else Calibrator(reference, self._collection.centre)
         )
+        self.imagination = Imagination(collection, lambda: self.encoder, load_drawer)
 
     @classmethod
     def open(
@@ -73,6 +77,7 @@ class Retriever:
         *,
         encoder: Encoder | None = None,
         encoder_name: str | None = None,
+        load_drawer: Callable[[], Drawer] = ModelDrawer,
     ) -> "Retriever":
         """Open a collection for search.
 
@@ -81,6 +86,7 @@ class Retriever:
             encoder: What encodes the terms; the one that made the collection.
             encoder_name: Its name, when there is no `encoder`; without both, the name that the
                 collection has recorded.
+            load_drawer: Gives what imagines answers, if not the shipped model.
 
         Raises:
             CollectionError: There is no collection, or it is damaged.
@@ -95,6 +101,7 @@ class Retriever:
             collection,
             lambda: load_encoder(name) if encoder is None else encoder,
             reference=reference,
+            load_drawer=load_drawer,
         )
 
     def __enter__(self) -> "Retriever":
@@ -127,8 +134,9 @@ class Retriever:
 
         Returns:
             At most `query.k` hits, best first; equal scores in the order of indexing. A hybrid
-            query's hits are ordered by `hybrid.fuse`, whatever their scores are. Weak hits come
-            after all others, if the encoder has a reference.
+            query's hits are ordered by `hybrid.fuse`, whatever their scores are, and those of one
+            that imagines by `imagine.fused`. Weak hits come after all others, if the encoder has a
+            reference.
 
         Raises:
             QueryError: An id or the filter is wrong, or the terms cancel each other out.
@@ -142,14 +150,54 @@ class Retriever:
             for part in composed.parts
             if part.record is not None
         }
+        if query.imagine is not None and query.imagine.weight:
+            hits = self._with_imagined(query, composed.vector, excluded)
+        else:
+            hits = self._plain(query, composed.vector, excluded)
+        return self._judged(composed, hits)
+
+    def _plain(
+        self, query: Query, vector: Float32[np.ndarray, " dim"], excluded: set[str]
+    ) -> list[Hit]:
+        """At most `query.k` hits by the query alone, not judged."""
         if words_of(query):
             wider = replace(query, k=max(query.k, DEPTH))
-            best = self._nearest(wider, composed.vector, excluded=excluded)
-            hits = hybrid_hits(self._collection, query, composed.vector, best, excluded)
-        else:
-            best = self._nearest(query, composed.vector, excluded=excluded)[: query.k]
-            hits = [Hit(rank, *one, vector_rank=rank) for rank, one in enumerate(best, start=1)]
-        return self._judged(composed, hits)
+            best = self._nearest(wider, vector, excluded=excluded)
+            return hybrid_hits(self._collection, query, vector, best, excluded)
+        best = self._nearest(query, vector, excluded=excluded)[: query.k]
+        return [Hit(rank, *one, vector_rank=rank) for rank, one in enumerate(best, start=1)]
+
+    def _with_imagined(
+        self, query: Query, vector: Float32[np.ndarray, " dim"], excluded: set[str]
+    ) -> list[Hit]:
+        """The hits of a query and those of what it lets imagine, as one list."""
+        assert query.imagine is not None  # the caller looked
+        wider = replace(query, k=max(query.k, DEPTH))
+        plain = self._plain(wider, vector, excluded)
+        drawn = self.imagination.of(query).vector
+        own = self._collection.centre(drawn, query.imagine.modality)
+        seen = self._nearest(wider, own, excluded=excluded)[: wider.k]
+
+        def key(record: Record) -> str:
+            return hit_key(record, all_parts=query.all_parts)
+
+        hits = {key(hit.record): hit for hit in plain}
+        ranks = {key(record): rank for rank, (_, record) in enumerate(seen, start=1)}
+        for _, record in seen:
+            if key(record) not in hits:
+                hits[key(record)] = Hit(1, self._score(vector, record), record)
+        order = fused(
+            [*map(key, (hit.record for hit in plain))], [*ranks], weight=query.imagine.weight
+        )
+        return [
+            replace(hits[one], rank=rank, imagined_rank=ranks.get(one))
+            for rank, one in enumerate(order[: query.k], start=1)
+        ]
+
+    def _score(self, vector: Float32[np.ndarray, " dim"], record: Record) -> float:
+        """The cosine of a query with an item, as search gives it."""
+        item = self._collection.centre(self._collection.vector_of(record.id), record.modality)
+        return float(item @ vector)
 
     def compose(self, query: Query) -> Composed:
         """Encode the terms of a query, and make one vector of them.

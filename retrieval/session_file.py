@@ -17,7 +17,7 @@ from omni_encoder import EncoderMismatchError, Modality, QueryError
 
 from .feedback import Feedback, Method
 from .hybrid import Hybrid
-from .query import Query, Term
+from .query import Imagine, Query, Term
 from .session import Frame, Session, Step
 
 SCHEMA = 1
@@ -65,6 +65,7 @@ def bare_query(
     files: FileFilter | None = None,
     mode: SearchMode | None = None,
     hybrid: Hybrid | None = None,
+    imagine: Imagine | None = None,
 ) -> Query:
     """A query that only says how to search, for a `Frame`."""
     return Query(
@@ -76,6 +77,7 @@ def bare_query(
         files=files or FileFilter(),
         mode=mode or SearchMode(),
         hybrid=hybrid,
+        imagine=imagine,
     )
 
 
@@ -142,6 +144,7 @@ def _step_json(step: Step) -> dict[str, object]:
         "exact": query.mode.exact,
         "merge": str(query.mode.merge),
         "hybrid": None if query.hybrid is None else asdict(query.hybrid),
+        "imagine": None if query.imagine is None else asdict(query.imagine),
         "version": step.version,
         "first": step.first,
         "hits": list(step.hits),
@@ -165,6 +168,7 @@ def _step(turn: Mapping[str, object]) -> Step:
         ),
         mode=SearchMode(exact=bool(turn["exact"]), merge=Merge(str(turn["merge"]))),
         hybrid=Hybrid(**words) if words else None,
+        imagine=_imagine(cast("Mapping[str, object] | None", turn.get("imagine"))),
     )
     terms = cast("list[dict[str, object]]", turn["terms"])
     return Step(
@@ -173,6 +177,16 @@ def _step(turn: Mapping[str, object]) -> Step:
         version=cast("int | None", turn["version"]),
         hits=tuple(map(str, cast("list[str]", turn["hits"]))),
         first=int(cast("int", turn["first"])),
+    )
+
+
+def _imagine(stored: Mapping[str, object] | None) -> Imagine | None:
+    if stored is None:
+        return None
+    return Imagine(
+        Modality(str(stored["modality"])),
+        weight=float(cast("float", stored["weight"])),
+        seed=int(cast("int", stored["seed"])),
     )
 
 

@@ -37,7 +37,7 @@ def test_each_line_is_a_turn_and_each_turn_a_document(
     first, second, third = documents(says(lines, "--json", "-k", 3))
 
     assert [one["turn"] for one in (first, second, third)] == [1, 2, 3]
-    assert set(first) == {"schema", "turn", "words", "act", "searched", "hits"}
+    assert set(first) == {"schema", "turn", "words", "act", "searched", "hits", "imagined"}
     assert second["searched"]["more_like"] == [first["hits"][1]["id"]]
     assert third["searched"]["only"] == ["audio"]
     assert {hit["modality"] for hit in third["hits"]} == {"audio"}
@@ -106,15 +106,38 @@ def test_a_replay_names_the_first_hit_that_differs(
     assert (last["turn"], last["words"], last["rank"]) == (2, "a red square", 1)
 
 
-def test_a_turn_that_makes_no_sense_ends_a_script(
+def test_a_turn_that_makes_no_sense_is_told_and_the_next_one_is_taken(
     indexed: Path, tmp_path: Path, says: Callable[..., Ended]
 ) -> None:
     file = tmp_path / "session.json"
-    ended = says(["dogs", "more like 99", "a cat"], "--session", file)
+    lines = ["dogs", "more like 99", "a cat", "open 77"]
+    ended = says(lines, "--session", file)
+    as_json = says(lines, "--json")
 
-    assert ended.code == 2
-    assert "there is no hit 99" in ended.err
-    assert [turn["words"] for turn in json.loads(file.read_text())["turns"]] == ["dogs"]
+    assert ended.code == as_json.code == 2
+    assert "Error: 'more like 99': there is no hit 99" in ended.err
+    assert "'open 77': there is no hit 77" in ended.err
+    said = [turn["words"] for turn in json.loads(file.read_text())["turns"]]
+    assert said == ["dogs", "a cat"]
+    errors = [json.loads(line) for line in as_json.err.splitlines() if line.startswith("{")]
+    assert [error["error"]["code"] for error in errors] == ["query", "query"]
+    assert [json.loads(line)["turn"] for line in as_json.out.splitlines()] == [1, 2]
+
+
+def test_words_count_beside_vectors_and_can_be_left_out(
+    indexed: Path, tmp_path: Path, omnidex: Run, says: Callable[..., Ended]
+) -> None:
+    file = tmp_path / "s.json"
+    (first,) = documents(says(["red square"], "--json", "--session", file))
+    (off,) = documents(says(["red square"], "--json", "--no-hybrid"))
+    plain = json.loads(omnidex("search", "red", "square", "--json").out)
+
+    assert [hit["id"] for hit in first["hits"]] == [hit["id"] for hit in plain["hits"]]
+    assert first["hits"][0]["text_rank"] == 1
+    assert {hit["text_rank"] for hit in off["hits"]} == {None}
+    kept = json.loads(file.read_text())["turns"][0]
+    assert kept["hybrid"]["weight"] == 2.0
+    assert says(["red"], "--no-hybrid", "--text-weight", 1).code == 2
 
 
 def test_at_a_keyboard_it_is_told_and_the_next_line_is_asked(

@@ -113,3 +113,16 @@ def test_search_by_words_is_on_and_can_be_weighed_and_left_out(indexed: Path, om
     assert [one["vector_rank"] for one in off["hits"]] == [one["rank"] for one in off["hits"]]
     for wrong in (("--text-weight", -1), ("--no-hybrid", "--text-weight", 1)):
         assert omnidex("search", "red", *wrong).code == 2
+
+
+def test_explain_takes_what_search_takes_of_words(indexed: Path, omnidex: Run) -> None:
+    ask = ("explain", indexed / "red.png", "red square", "--json")
+    on = json.loads(omnidex(*ask).out)
+    off = json.loads(omnidex(*ask, "--no-hybrid").out)
+    weighed = json.loads(omnidex(*ask, "--text-weight", 0).out)
+
+    assert [one["words"] for one in on["hit"]["words"]] == ["red", "squar"]
+    assert off["hit"]["words"] == weighed["hit"]["words"] == []
+    assert (on["query"]["hybrid"], on["query"]["text_weight"]) == (True, 2.0)
+    assert (off["query"]["hybrid"], off["query"]["text_weight"]) == (False, None)
+    assert omnidex(*ask, "--no-hybrid", "--text-weight", 1).code == 2

@@ -62,6 +62,22 @@ def test_mistakes_are_one_message_with_a_hint(
     assert ended.err.count("\n") == 2
 
 
+def test_options_that_do_nothing_are_told(files: TinyFiles, tmp_path: Path, omnidex: Run) -> None:
+    ask = ("generate", "a", "--seconds", "3", "--hold", "0.5", *FAST, *files.options())
+    text = omnidex(*ask, "--to", "text", "--attention", "block-causal", "--refresh", 2)
+    sound = omnidex(*ask, "--to", "audio", "-o", tmp_path / "a.wav")
+    plain = omnidex("generate", "a", "--to", "text", *FAST, *files.options())
+
+    assert text.code == sound.code == 0
+    assert text.err.splitlines() == [
+        "--seconds does nothing here: it is for sounds, and this is text.",
+        "--hold does nothing here: it is for videos, and this is text.",
+        "--refresh does nothing here: it is for full attention; else the prompt is computed once.",
+    ]
+    assert sound.err == "--hold does nothing here: it is for videos, and this is audio.\n"
+    assert plain.err == ""
+
+
 def test_a_session_goes_on_and_replays(
     files: TinyFiles, media: Path, tmp_path: Path, omnidex: Run
 ) -> None:
@@ -105,8 +121,11 @@ def test_turns_are_read_from_stdin(
     assert ended.out.splitlines()[0] == str(tmp_path / "s-001.png")
     turns = json.loads(session.read_text())["turns"]
     assert [[message["source"] for message in turn["said"]] for turn in turns] == [["write @home"]]
-    monkeypatch.setattr("sys.stdin", io.StringIO("/dance\n"))
-    assert "/help lists them" in omnidex("chat", "-s", session, *files.options()).err
+    monkeypatch.setattr("sys.stdin", io.StringIO("/dance\nand on\n/dance\n"))
+    bad = omnidex("chat", "-s", session, *FAST, *files.options())
+    assert bad.code == 2
+    assert bad.err.count("Error: '/dance': there is no command /dance\nHint: /help lists them") == 2
+    assert len(json.loads(session.read_text())["turns"]) == 2
     monkeypatch.setattr("sys.stdin", io.StringIO(f"@{media / 'tone.wav'}\n"))
     again = omnidex("chat", "-s", session, "--new", "--to", "audio", *FAST, *files.options())
     assert again.out == f"{tmp_path / 's-001.wav'}\n"

@@ -15,7 +15,7 @@ HIT_KEYS = {
     *("rank", "id", "path", "paths", "modality", "score", "span", "mime"),
     *("title", "caption", "text", "width", "height", "duration_s"),
     *("percentile", "expected", "weak"),
-    *("vector_rank", "text_rank"),
+    *("vector_rank", "text_rank", "imagined_rank"),
 }
 
 
@@ -33,7 +33,7 @@ def test_json_is_one_document_with_the_query_and_every_field_of_a_hit(
     ended = omnidex("search", "dogs", "on", "the beach", "--to", "audio,text", "-k", 2, "--json")
 
     document = json.loads(ended.out)
-    assert set(document) == {"schema", "query", "hits"}
+    assert set(document) == {"schema", "query", "imagined", "hits", "synthetic"}
     assert document["schema"] == 1
     assert document["query"] == {
         "terms": [{"modality": "text", "text": "dogs on the beach"}],
@@ -240,6 +240,32 @@ def test_an_unknown_or_malformed_id_is_an_error(indexed: Path, omnidex: Run) -> 
 
         assert ended.code == 2
         assert given in json.loads(ended.err)["error"]["message"]
+
+
+def test_what_is_neither_an_id_nor_a_file_is_called_that(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neither = "'missing.jpg' is neither an id nor an indexed file"
+    assert neither in omnidex("search", "--like", "missing.jpg").err
+    assert neither in omnidex("search", "dogs", "--not", "like:missing.jpg").err
+    assert neither in omnidex("show", "missing.jpg").err
+    (indexed / "blue.jpg").unlink()  # a drive may be off: what was indexed is still known
+    monkeypatch.chdir(indexed)
+    assert omnidex("search", "--like", "blue.jpg").code == 0
+
+
+def test_hits_without_a_file_are_counted_where_only_paths_are_printed(
+    indexed: Path, tmp_path: Path, omnidex: Run
+) -> None:
+    assert omnidex("export", tmp_path / "items.parquet").code == 0
+    collection = tmp_path / "imported"
+    brought = omnidex("import", tmp_path / "items.parquet", "--encoder", "omni", "-c", collection)
+    assert brought.code == 0, brought.err
+    ended = omnidex("search", "dogs", "-l", "-c", collection)
+
+    assert (ended.code, ended.out) == (0, "")
+    assert "4 of 4 hits have no file" in ended.err
+    assert "no file" not in omnidex("search", "dogs", "-l").err
 
 
 @pytest.mark.parametrize("length", [256, 5000])

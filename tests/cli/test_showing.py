@@ -165,6 +165,14 @@ def test_the_way_is_chosen_by_what_the_terminal_says(
     assert pictures.way("blocks", environment, asks=lambda: sixel) == "blocks"
 
 
+def test_a_way_that_is_none_gets_the_nearest_or_all(indexed: Path, omnidex: Run) -> None:
+    close, far = (omnidex("search", "dogs", "--thumbs", way) for way in ("Kity", "colours"))
+
+    assert close.code == far.code == 2
+    assert close.err == "Error: --thumbs doesn't know 'Kity'\nHint: did you mean kitty?\n"
+    assert "Hint: use one of auto, kitty, sixel, blocks, never" in far.err
+
+
 def test_pictures_never_go_into_a_pipe(indexed: Path, omnidex: Run) -> None:
     for how in ("auto", "kitty", "sixel", "blocks", "never"):
         ended = omnidex("search", "dogs", "--thumbs", how)

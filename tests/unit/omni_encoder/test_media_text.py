@@ -194,6 +194,20 @@ def test_a_page_reads_the_same_however_it_arrives(cuts: list[int]) -> None:
     assert "".join(html_text(chunks)).split() == "".join(html_text([PAGE])).split()
 
 
+def test_a_heading_that_repeats_the_title_is_read_once(tmp_path: Path) -> None:
+    page = "<title>Garden\n birds</title><body><h1>Garden birds</h1><p>Garden birds</p><p>sing"
+    (tmp_path / "a.html").write_text(page)
+    (tmp_path / "b.html").write_text("<p>ding</p><p>ding</p><title>late</title><p>dong")
+    (tmp_path / "c.html").write_text("<title>Birds</title>")
+
+    found = [read(tmp_path / name)[1] for name in ("a.html", "b.html", "c.html")]
+
+    assert found == [["Garden birds Garden birds sing"], ["ding ding late dong"], ["Birds"]]
+    for size in range(1, len(page)):
+        cut = [page[at : at + size] for at in range(0, len(page), size)]
+        assert "".join(html_text(cut)).split() == found[0][0].split()
+
+
 def test_a_page_says_its_own_encoding(tmp_path: Path) -> None:
     page = '<meta http-equiv="Content-Type" content="text/html; charset=windows-1251"><p>Привет'
     (tmp_path / "a.html").write_bytes(page.encode("cp1251"))

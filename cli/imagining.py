@@ -1,0 +1,294 @@
+"""What `--imagine` and `--fill` say: answers that the model draws, to search by or to look at."""
+
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import render
+from .errors import UsageProblem
+
+if TYPE_CHECKING:
+    from omni_encoder import MediaItem, Modality
+    from retrieval import Hit, Query, Retriever
+
+ImagineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--imagine",
+        metavar="KIND[:W]",
+        help="Draw an answer (text, image, audio, video; auto picks one) and search by it too, "
+        "with weight W beside the query.",
+        show_default=False,
+    ),
+]
+FillOption = Annotated[
+    int,
+    typer.Option(
+        "--fill",
+        min=0,
+        max=16,
+        metavar="N",
+        help="Where all hits are weak, draw N answers; they are in no collection.",
+        show_default=False,
+    ),
+]
+KeepOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--keep",
+        metavar="DIR",
+        help="Write what is drawn into this folder, not a temporary one.",
+        show_default=False,
+    ),
+]
+
+SYNTHETIC_LINE = "-- synthetic: drawn from the query, in no collection --"
+SUFFIXES = {"text": ".txt", "image": ".png", "audio": ".wav", "video": ".gif"}
+"""Of files that drawn things are written to."""
+
+_AUTO = "auto"
+_HINT = "say a kind, and how much it counts: --imagine image:0.2; kinds are auto, "
+_LONGEST_NAME = 40
+_LONGEST_NOTE = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `--imagine` says.
+
+    Attributes:
+        kind: A kind of media, or `auto`.
+        weight: How much what it finds counts; None if that isn't said.
+    """
+
+    kind: str
+    weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A drawn thing that was written.
+
+    Attributes:
+        modality: What it is.
+        path: Its file.
+        text: What it says, if it is a text.
+        seed: It was drawn with.
+        number: Of several of one seed, from 1.
+    """
+
+    modality: str
+    path: Path
+    text: str | None
+    seed: int
+    number: int
+
+    def as_json(self) -> dict[str, object]:
+        """As it stands in JSON."""
+        return {
+            "synthetic": True,
+            "modality": self.modality,
+            "file": str(self.path),
+            "text": self.text,
+            "seed": self.seed,
+            "number": self.number,
+        }
+
+
+def wanted(given: str | None) -> Wanted | None:
+    """What `KIND` or `KIND:W` stands for.
+
+    Raises:
+        UsageProblem: It is neither.
+    """
+    if given is None:
+        return None
+    kind, colon, number = given.partition(":")
+    kind = kind.strip().lower()
+    if kind not in (_AUTO, *SUFFIXES):
+        close = get_close_matches(kind, [_AUTO, *SUFFIXES], n=1)
+        raise UsageProblem(
+            f"--imagine doesn't know {given!r}",
+            hint=f"did you mean {close[0]}?" if close else _HINT + ", ".join(SUFFIXES),
+        )
+    if not colon:
+        return Wanted(kind)
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = -1.0
+    if not 0 <= weight <= 1000:
+        raise UsageProblem(
+            f"--imagine takes a weight from 0 to 1000, not {number!r}",
+            hint=_HINT + ", ".join(SUFFIXES),
+        )
+    return Wanted(kind, weight)
+
+
+def check(fill: int, keep: Path | None, wished: Wanted | None, *, session: bool) -> None:
+    """Look at what can be seen before anything is opened.
+
+    Raises:
+        UsageProblem: The options contradict each other.
+    """
+    if keep is not None and not fill and wished is None:
+        raise UsageProblem("--keep has nothing to keep", hint="say --fill N or --imagine KIND too")
+    if keep is not None and keep.exists() and not keep.is_dir():
+        raise UsageProblem(f"{keep} is no folder", hint="--keep takes a folder")
+    if fill and session:
+        raise UsageProblem("a session can't be filled", hint="leave --fill or --session out")
+
+
+def imagining(query: "Query", wished: Wanted | None, retriever: "Retriever", seed: int) -> "Query":
+    """The query with what is to be imagined for it; says so if that changes nothing."""
+    if wished is None:
+        return query
+    from retrieval import Imagine
+
+    kind = _kind(query, wished, retriever)
+    imagine = Imagine(kind, seed=seed)
+    if wished.weight is not None:
+        imagine = replace(imagine, weight=wished.weight)
+    if not imagine.weight:
+        render.note(
+            "Searching by what the shipped model imagines doesn't pay, so nothing is drawn "
+            f"(docs/results.md); --imagine {kind}:0.2 gives it a fifth of the query's say."
+        )
+    return replace(query, imagine=imagine)
+
+
+def _kind(query: "Query", wished: Wanted | None, retriever: "Retriever") -> "Modality":
+    """The kind to draw: that which is named, or the most useful one."""
+    from omni_encoder import Modality
+    from retrieval.imagine import useful_modality
+
+    if wished is not None and wished.kind != _AUTO:
+        return Modality(wished.kind)
+    collection = retriever.collection
+    own = [
+        collection.get(str(term.content)).modality if term.modality is None else term.modality
+        for term in query.terms
+        if term.weight > 0
+    ]
+    return useful_modality(query, collection.counts(), own=own)
+
+
+def report(
+    retriever: "Retriever", keep: Path | None = None, *, title: str = ""
+) -> dict[str, object] | None:
+    """Say what was imagined since the last time, if anything was; as it stands in JSON, or None."""
+    done = retriever.imagination.last
+    if done is None:
+        return None
+    retriever.imagination.last = None
+    path = None
+    if keep is not None:
+        path = _write([done.item], keep, f"imagined-{_slug(title)}-seed{done.seed}")[0]
+    text = done.item.content if isinstance(done.item.content, str) else None
+    what = str(done.item.modality)
+    if text is not None:
+        said = render.one_line(text)
+        what = f"text {said[:_LONGEST_NOTE] + ('...' if len(said) > _LONGEST_NOTE else '')!r}"
+    where = "" if path is None else f": {render.short_path(path)}"
+    loading = f", after {done.loading:.1f} s of loading" if done.loading else ""
+    render.note(f"Imagined: {what}, in {done.seconds:.1f} s{loading}{where}")
+    return {
+        "modality": str(done.item.modality),
+        "weight": done.weight,
+        "seed": done.seed,
+        "seconds": round(done.seconds, 3),
+        "text": text,
+        "file": None if path is None else str(path),
+    }
+
+
+def fill(
+    hits: Sequence["Hit"],
+    query: "Query",
+    wished: Wanted | None,
+    retriever: "Retriever",
+    how: "Fill",
+) -> list[Drawn]:
+    """Draw answers where all hits are weak, and write them; else say why not."""
+    if not how.count or not _all_weak(hits):
+        return []
+    kind = _kind(query, wished, retriever)
+    folder = how.keep or Path(tempfile.mkdtemp(prefix="omnidex-"))
+    items = retriever.imagination.draw(query, kind, count=how.count, seed=how.seed)
+    paths = _write(items, folder, f"synthetic-{_slug(how.title)}-seed{how.seed}")
+    seconds = retriever.imagination.drawing_seconds
+    render.note(f"Drawn: {len(items)} of {kind}, in {seconds:.1f} s, in {folder}")
+    return [
+        Drawn(
+            str(item.modality),
+            path,
+            item.content if isinstance(item.content, str) else None,
+            how.seed,
+            number,
+        )
+        for number, (item, path) in enumerate(zip(items, paths, strict=True), start=1)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What `--fill` says: how many, the seed, where to (None: a temporary folder), and a name."""
+
+    count: int
+    seed: int
+    keep: Path | None
+    title: str
+
+
+def _all_weak(hits: Sequence["Hit"]) -> bool:
+    """Whether nothing good was found; says so if something was, or nobody can tell."""
+    judged = [hit.judgement for hit in hits]
+    strong = sum(one is not None and not one.weak for one in judged)
+    if strong:
+        render.note(f"Nothing is drawn: {strong} of {len(hits)} hits are not weak.")
+        return False
+    if None in judged:
+        render.note("Nothing is drawn: this encoder has no reference that tells weak hits.")
+        return False
+    return True
+
+
+def _write(items: "Sequence[MediaItem]", folder: Path, name: str) -> list[Path]:
+    from omni_encoder.media_writing import write_item
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    for number, item in enumerate(items, start=1):
+        paths.append(folder.absolute() / f"{name}-{number}{SUFFIXES[item.modality]}")
+        write_item(item, paths[-1])
+    return paths
+
+
+def _slug(title: str) -> str:
+    """A part of a file name that says what was asked."""
+    words = re.findall(r"[a-z0-9]+", title.lower())
+    return "-".join(words)[:_LONGEST_NAME].strip("-") or "query"
+
+
+def print_drawn(drawn: Sequence[Drawn]) -> None:
+    """Write what was drawn as a block of its own; piped, `synthetic` stands where ranks do."""
+    if not drawn:
+        return
+    rows = [
+        ["synthetic", one.modality, str(one.path), render.one_line(one.text or "")] for one in drawn
+    ]
+    columns = (
+        render.Column("#"),
+        render.Column("kind"),
+        render.Column("path", overflow="fold"),
+        render.Column("what", overflow="ellipsis", movable=True),
+    )
+    if render.on_terminal():
+        render.write(f"\n{SYNTHETIC_LINE}\n")
+    render.table(columns, rows)

@@ -108,7 +108,13 @@ def quality(
             cache=cache,
             progress=advance,
         )
-        result = {"schema": render.SCHEMA, **MANIFEST.measure(request).figures}
+        figures = MANIFEST.measure(request).figures
+        spec = request.encoder().spec
+        result = {
+            "schema": render.SCHEMA,
+            "encoder": {"name": spec.name, "fingerprint": spec.fingerprint},
+            **figures,
+        }
     if as_json:
         render.write_json(result)
     else:

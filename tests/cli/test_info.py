@@ -164,6 +164,7 @@ def test_bench_quality_prints_every_direction(media: Path, omnidex: Run) -> None
     manifest = manifest_of(media)
 
     document = json.loads(omnidex("bench", "quality", manifest, "--json").out)
+    assert document["encoder"].keys() == {"name", "fingerprint"}
     plain = omnidex("bench", "quality", manifest)
 
     assert document["schema"] == 1

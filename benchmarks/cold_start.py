@@ -51,6 +51,7 @@ def run(request: Request) -> Mapping[str, object]:
         "encoder": {"name": encoder.spec.name, "fingerprint": encoder.spec.fingerprint},
         "ratio": statistics.median(ratios),
         "ratios": spread(ratios),
+        "unit": "time of a whole search process / of importing torch",
         "like_ratio": statistics.median(like_ratios),
         "like_ratios": spread(like_ratios),
         "search_s": spread(search),

@@ -48,7 +48,7 @@ def heat_map(
         for j, value in enumerate(row):
             if value == value:  # noqa: PLR0124 -- NaN is not equal to itself
                 ink = "white" if value < 0.55 else "black"
-                axes.text(j, i, f"{value:.3f}", ha="center", va="center", color=ink, fontsize=8)
+                axes.text(j, i, f"{value:.3f}", ha="center", va="center", color=ink, fontsize=9)
     axes.set_xticks(range(len(columns)), labels=columns)
     axes.set_yticks(range(len(rows)), labels=rows)
     axes.set_xlabel("found")
@@ -61,7 +61,7 @@ def heat_map(
 def bars(
     groups: Mapping[str, Mapping[str, tuple[float, float, float]]], *, title: str, axis: str
 ) -> str:
-    """Values with intervals, side by side for each name, as SVG.
+    """Values from 0 to 1 with intervals, side by side for each name, as SVG.
 
     Args:
         groups: Name, then series: value, low and high.
@@ -96,7 +96,7 @@ def bars(
         )
     axes.set_yticks(range(len(groups)), labels=list(groups))
     axes.invert_yaxis()
-    axes.set_xlim(left=-0.02)  # a marker at 0 is seen whole
+    axes.set_xlim(-0.02, 1.02)  # markers at both ends are seen whole
     axes.set_xlabel(axis)
     axes.set_title(title, fontsize=9)
     axes.grid(axis="x", linewidth=0.4, color="#bbbbbb")

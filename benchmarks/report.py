@@ -29,6 +29,10 @@ DEFINITIONS = (
     "over queries. Chance is the Success@1 of a random order. MedR is the median rank of the first "
     "answer."
 )
+TIMINGS = (
+    "Each ratio is to a floor or a peer measured turn about in the same run; the spread is the "
+    "least and the greatest of its turns. Seconds are in the result files."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,6 +180,7 @@ def table_of(section: Section) -> tuple[list[str], list[list[str]]]:
             if name in directions_of(document)
         }
         best = {key: _best(key, present) for key, _ in FIGURES}
+        differs = {key: len({figures[key] for figures in present.values()}) > 1 for key in best}
         for label, figures in present.items():
             cells = [
                 name,
@@ -190,39 +195,50 @@ def table_of(section: Section) -> tuple[list[str], list[list[str]]]:
                 if key == "success@1":
                     low, high = cast("list[float]", figures["success@1_interval"])
                     shown += f" ({low:.3f} to {high:.3f})"
-                cells.append(f"**{shown}**" if len(present) > 1 and value == best[key] else shown)
+                cells.append(f"**{shown}**" if differs[key] and value == best[key] else shown)
             rows.append(cells)
     return headings, rows
 
 
-def system_table(section: Section) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of what is measured anew: the ratio, its spread, and on what and when."""
+def timings_table(sections: Sequence[Section]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of all that is measured anew: ratio, spread, of what, on what and when."""
     rows: list[list[str]] = []
-    for label, document in section.results.items():
-        spread = cast("Mapping[str, float]", document.get("ratios") or {})
-        ratio = cast("float | None", document.get("ratio"))
-        rows.append(
-            [
-                label,
-                "" if ratio is None else f"{ratio:.2f}",
-                f"{spread['min']:.2f} to {spread['max']:.2f}" if spread else "",
-                str(document.get("unit", "")),
-                str(document.get("threads", "")),
-                str(document["measured"]),
-            ]
-        )
-    return ["measured", "ratio", "spread", "of", "threads", "when"], rows
+    for section in sections:
+        for label, document in section.results.items():
+            spread = cast("Mapping[str, float]", document.get("ratios") or {})
+            ratio = cast("float | None", document.get("ratio"))
+            rows.append(
+                [
+                    section.name,
+                    "" if label == section.name else label,
+                    "" if ratio is None else f"{ratio:.2f}",
+                    f"{spread['min']:.2f} to {spread['max']:.2f}" if spread else "",
+                    str(document.get("unit") or section.title),
+                    str(document.get("threads", "")),
+                    str(document["measured"])[:10],
+                ]
+            )
+    return ["benchmark", "encoder", "ratio", "spread", "of", "threads", "when"], rows
+
+
+def parted(sections: Sequence[Section]) -> tuple[list[Section], list[Section]]:
+    """Retrieval benchmarks, and what is measured anew."""
+    return [s for s in sections if not s.is_system], [s for s in sections if s.is_system]
 
 
 def markdown(sections: Sequence[Section]) -> str:
     """The tables of all sections, for a README."""
     parts: list[str] = []
-    for section in sections:
-        headings, rows = system_table(section) if section.is_system else table_of(section)
-        parts += [f"## {section.name}", section.title + ".", markdown_table(headings, rows)]
+    retrieval, timed = parted(sections)
+    for section in retrieval:
+        parts += [f"## {section.name}", section.title + ".", markdown_table(*table_of(section))]
         for label, document in section.results.items():
             parts += [f"- {label}: {line}" for line in remarks(document)[:1]]
-    return "\n\n".join([*parts, DEFINITIONS]) + "\n"
+    if retrieval:
+        parts.append(DEFINITIONS)
+    if timed:
+        parts += ["## Timings", TIMINGS, markdown_table(*timings_table(timed))]
+    return "\n\n".join(parts) + "\n"
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -2,14 +2,23 @@
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 from omni_encoder.thumbnails import thumbnail
 
 from . import plots
-from .report import DEFINITIONS, Section, directions_of, remarks, system_table, table_of
+from .report import (
+    DEFINITIONS,
+    TIMINGS,
+    Section,
+    directions_of,
+    parted,
+    remarks,
+    table_of,
+    timings_table,
+)
 
 _MODALITIES = ("text", "image", "audio", "video")
 _STYLE = """
@@ -22,8 +31,12 @@ table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabu
 th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #e2e2e2; }
 th { border-bottom: 1px solid #888; } td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
 tr.first td { border-top: 1px solid #999; }
-ul.remarks { font-size: .85rem; color: #444; }
-figure { margin: 1rem 0; overflow-x: auto; } figure svg { max-width: 100%; height: auto; }
+ul.remarks { font-size: .85rem; color: #444; margin: 0 0 .6rem; }
+p.label { margin: .6rem 0 0; font-size: .85rem; font-weight: 600; }
+.plots { display: flex; flex-wrap: wrap; gap: 0 1.5rem; align-items: flex-start; margin: 1rem 0; }
+figure { margin: 0; max-width: 100%; overflow-x: auto; }
+figure svg { max-width: 100%; height: auto; }
+summary { cursor: pointer; font-size: .9rem; margin: .3rem 0; }
 .example { display: flex; flex-wrap: wrap; gap: .5rem; margin: .5rem 0 1rem; align-items: stretch; }
 .card { width: 8.2rem; border: 1px solid #ccc; border-radius: 4px; padding: .3rem;
   font-size: .75rem; overflow-wrap: anywhere; }
@@ -42,8 +55,11 @@ def page(sections: Sequence[Section], *, title: str = "omnidex benchmarks") -> s
     if not plots.available():
         parts.append("<p><em>Without plots: matplotlib is not installed (omnidex[bench]).</em></p>")
     pictures: dict[Path, str] = {}
-    for section in sections:
+    retrieval, timed = parted(sections)
+    for section in retrieval:
         parts += _section(section, pictures)
+    if timed:
+        parts += _timings(timed)
     body = "\n".join(parts)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -55,17 +71,41 @@ def page(sections: Sequence[Section], *, title: str = "omnidex benchmarks") -> s
 
 def _section(section: Section, pictures: dict[Path, str]) -> list[str]:
     parts = [f"<h2>{html.escape(section.name)}</h2>", f"<p>{html.escape(section.title)}.</p>"]
-    headings, rows = system_table(section) if section.is_system else table_of(section)
-    parts.append(_table(headings, rows))
+    parts.append(_table(*table_of(section)))
     if plots.available():
-        parts += [f"<figure>{svg}</figure>" for svg in _plots(section)]
+        parts.append(_figures(_plots(section)))
     for label, document in section.results.items():
-        lines = [f"<li>{html.escape(line)}</li>" for line in remarks(document)]
-        lines.append(f"<li>{html.escape(_identity(document))}</li>")
-        parts.append(f'<p>{html.escape(label)}</p><ul class="remarks">{"".join(lines)}</ul>')
-    for label, document in section.results.items():
-        parts += _examples(label, document, pictures)
+        parts.append(_remarks(label, [*remarks(document), _identity(document)]))
+    for number, (label, document) in enumerate(section.results.items()):
+        parts += _examples(label, document, pictures, shown=not number)
     return parts
+
+
+def _timings(sections: Sequence[Section]) -> list[str]:
+    parts = ["<h2>Timings</h2>", f"<p>{html.escape(TIMINGS)}</p>", _table(*timings_table(sections))]
+    if plots.available():
+        drawn = [(section, _curves(section)) for section in sections]
+        parts.append(
+            _figures(
+                plots.curves(series, title=f"{section.name}: upper right is better")
+                for section, series in drawn
+                if series
+            )
+        )
+    for section in sections:
+        for label, document in section.results.items():
+            name = section.name if label == section.name else f"{section.name}, {label}"
+            parts.append(_remarks(name, [_identity(document)]))
+    return parts
+
+
+def _figures(drawn: Iterable[str]) -> str:
+    return '<div class="plots">' + "".join(f"<figure>{svg}</figure>" for svg in drawn) + "</div>"
+
+
+def _remarks(label: str, lines: Sequence[str]) -> str:
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f'<p class="label">{html.escape(label)}</p><ul class="remarks">{items}</ul>'
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -84,7 +124,11 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _cell(text: str) -> str:
     if text.startswith("**") and text.endswith("**"):
         return f"<strong>{html.escape(text[2:-2])}</strong>"
-    return html.escape(text)
+    return html.escape(_arrow(text))
+
+
+def _arrow(text: str) -> str:
+    return text.replace("->", " → ")
 
 
 def _plots(section: Section) -> list[str]:
@@ -96,16 +140,13 @@ def _plots(section: Section) -> list[str]:
             asked, _, found = name.partition("->")
             value = cast("float", figures["success@1"])
             low, high = cast("list[float]", figures["success@1_interval"])
-            groups.setdefault(name, {})[label] = (value, low, high)
+            groups.setdefault(_arrow(name), {})[label] = (value, low, high)
             if found:
                 cells[asked, found] = value
         if len(cells) > 1:
             drawn.append(plots.heat_map(cells, title=f"Success@1: {label}", order=_MODALITIES))
     if groups:
         drawn.insert(0, plots.bars(groups, title="Success@1 with 95% intervals", axis="Success@1"))
-    series = _curves(section)
-    if series:
-        drawn.append(plots.curves(series, title="Recall and throughput; upper right is better"))
     return drawn
 
 
@@ -134,14 +175,18 @@ def _identity(document: Mapping[str, object]) -> str:
     return ", ".join(parts)
 
 
-def _examples(label: str, document: Mapping[str, object], pictures: dict[Path, str]) -> list[str]:
+def _examples(
+    label: str, document: Mapping[str, object], pictures: dict[Path, str], *, shown: bool
+) -> list[str]:
+    """Queries with what they found; `shown` opens them, so that they are printed as well."""
     parts: list[str] = []
     for name, figures in directions_of(document).items():
         examples = cast("list[Mapping[str, object]]", figures.get("examples") or [])
         if not examples:
             continue
+        title = html.escape(f"{label}: {_arrow(name)}")
         parts.append(
-            f"<details><summary>{html.escape(label)}: {html.escape(name)}, "
+            f"<details{' open' if shown else ''}><summary>{title}, "
             "queries drawn at random, up to three that went well and three that failed</summary>"
         )
         for example in examples:

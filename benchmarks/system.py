@@ -54,11 +54,13 @@ def _ingest(request: Request) -> Mapping[str, object]:
         if progress is None
         else lambda done, total: progress("Measuring", done, total),
     )
-    return ingest.run(request.encoder(), options)
+    unit = "end-to-end / encoder-only throughput"
+    return {"unit": unit, **ingest.run(request.encoder(), options)}
 
 
 def _startup(request: Request) -> Mapping[str, object]:
-    return startup.run(turns=3 if request.quick else 11)
+    unit = "time of `omnidex --help` / of an empty application's"
+    return {"unit": unit, **startup.run(turns=3 if request.quick else 11)}
 
 
 INGEST = SystemBenchmark(

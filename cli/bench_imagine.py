@@ -28,9 +28,7 @@ def imagine(
     ] = 60,
     seeds: Annotated[
         int,
-        typer.Option(
-            "--seeds", min=1, metavar="N", help="How often answers and halves are drawn."
-        ),
+        typer.Option("--seeds", min=1, metavar="N", help="How often answers and halves are drawn."),
     ] = 3,
     steps: Annotated[
         int | None,
@@ -94,7 +92,9 @@ def _print(cases: Mapping[str, object]) -> None:
             rows.append(cells + (last if row == "fused" else ["", ""]))
     render.table(columns, rows)
     for name, found in cases.items():
-        weights = ", ".join(f"{weight:g}" for weight in cast("list[float]", _mapping(found)["weights"]))
+        weights = ", ".join(
+            f"{weight:g}" for weight in cast("list[float]", _mapping(found)["weights"])
+        )
         render.note(f"{name}: weights chosen {weights}")
 
 

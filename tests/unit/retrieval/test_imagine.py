@@ -143,8 +143,8 @@ def test_what_cannot_be_drawn_is_said(directory: Path, painter: Painter) -> None
         imagine = Imagine(Modality.AUDIO, weight=1)
         with pytest.raises(EncoderError, match="can't search by audio"):
             retriever.search(Query((Term.text("a"),), imagine=imagine))
+        unwanted = Query((Term.text("a", weight=-1),))
         with pytest.raises(QueryError, match="what to draw"):
-            unwanted = Query((Term.text("a", weight=-1),))
             retriever.imagination.draw(unwanted, Modality.IMAGE, count=1, seed=0)
     with pytest.raises(ValueError, match="weight"):
         Imagine(Modality.AUDIO, weight=-1)

@@ -173,7 +173,7 @@ def test_bench_quality_prints_every_direction(media: Path, omnidex: Run) -> None
     assert figures["chance_success@1"] == pytest.approx(0.5)
     rows = [line.split("\t") for line in plain.out.splitlines()]
     assert {row[0] for row in rows} == set(document["directions"])
-    assert {len(row) for row in rows} == {9}
+    assert {len(row) for row in rows} == {11}
     assert "was not measured" in plain.err
 
 

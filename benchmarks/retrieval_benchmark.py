@@ -123,11 +123,12 @@ def measure_tasks(
     per_query: dict[str, dict[str, Float64[np.ndarray, " queries"]]] = {}
     asked: dict[str, list[str]] = {}
     for direction in dict.fromkeys(task.name for task in tasks):
-        folds = [_decodable(task, vectors) for task in tasks if task.name == direction]
-        folds = [fold for fold in folds if fold.queries]
+        own = [task for task in tasks if task.name == direction and task.queries]
+        folds = [fold for task in own if (fold := _decodable(task, vectors)).queries]
         if not folds:
             if left_out is not None:
-                left_out[direction] = "nothing of it could be decoded"
+                why = "nothing of it could be decoded" if own else "no query has an answer"
+                left_out[direction] = why
             continue
         lists = [_found(fold, vectors, request) for fold in folds]
         rankings = [

@@ -42,12 +42,11 @@ def load(request: Request) -> Dataset:
     media = {
         modality: [item for item in items if item.modality is modality] for modality in Modality
     }
-    tasks = [
-        _task(direction, media[direction.query], media[direction.target])
-        for direction in DIRECTIONS
-    ]
     return Dataset(
-        tasks=[task for task in tasks if task.queries],
+        tasks=[
+            _task(direction, media[direction.query], media[direction.target])
+            for direction in DIRECTIONS
+        ],
         counts={f"{modality}s": len(found) for modality, found in media.items() if found},
         digest=digest.hexdigest(),
     )

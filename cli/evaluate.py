@@ -8,7 +8,9 @@ import typer
 
 from . import (
     bench,
+    bench_ablation,
     bench_asking,
+    bench_drawing,
     bench_generate,
     bench_rerank,
     bench_speed,
@@ -55,6 +57,8 @@ app.command("mixed")(bench_asking.mixed)
 app.command("reference")(bench_asking.reference)
 app.command("rerank")(bench_rerank.rerank)
 app.command("generate")(bench_generate.generate)
+app.command("ablation")(bench_ablation.ablation)
+app.command("drawing")(bench_drawing.drawing)
 
 _SPEEDS = (
     ("recall_within", "recall@10"),

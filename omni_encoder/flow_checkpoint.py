@@ -50,7 +50,12 @@ class Flow:
 
 
 def new_flow(
-    network: OmniNetwork, tokenizers: Tokenizers, *, inner: int = 128, rank: int = 48
+    network: OmniNetwork,
+    tokenizers: Tokenizers,
+    *,
+    inner: int = 128,
+    rank: int = 48,
+    kind: type[FlowModel] = FlowModel,
 ) -> Flow:
     """A model that starts from an encoder's backbone, with fresh inputs and heads.
 
@@ -59,14 +64,13 @@ def new_flow(
         tokenizers: Of its codes.
         inner: Inner width of the code heads.
         rank: Of the backbone's corrections.
+        kind: What is built.
     """
     books = {
         modality: tokenizer.books.vectors().detach().clone()
         for modality, tokenizer in tokenizers.by_modality.items()
     }
-    model = FlowModel(
-        copy.deepcopy(network), books, slots=dict.fromkeys(books, POSITIONS), inner=inner
-    )
+    model = kind(copy.deepcopy(network), books, slots=dict.fromkeys(books, POSITIONS), inner=inner)
     correct(_backbone(model), rank)
     words = network.text.words.weight.detach().clone()
     words[[END_ID, PAD_ID]] = 0  # isolated: equally far from every word

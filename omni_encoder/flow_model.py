@@ -236,12 +236,7 @@ class FlowModel(nn.Module):
     ) -> tuple[Float[Tensor, "batch tokens width"], Bool[Tensor, "batch tokens"]]:
         """A part as tokens of the backbone between its two markers, and which of them are real."""
         real = part.real
-        if not part.tokens.shape[1]:  # a modality without codes has no input of its own
-            x = self.null.new_zeros(len(real), 0, len(self.null))
-        elif part.modality is Modality.TEXT:
-            x = self.network.text(part.tokens[..., 0])
-        else:
-            x = self.inputs[part.modality](part.tokens)
+        x = self.entered(part)
         if part.pooled:
             side = math.isqrt(x.shape[1])
             x = functional.avg_pool2d(x.transpose(1, 2).unflatten(2, (side, side)), 2)
@@ -262,6 +257,14 @@ class FlowModel(nn.Module):
             x = x + place(part.frame, part.turn, x.shape[2]).to(x)
         always = real.new_ones(batch, 1)
         return x, torch.cat([always, real, always], dim=1)
+
+    def entered(self, part: Part) -> Float[Tensor, "batch slots width"]:
+        """A part's words or codes as tokens of the backbone."""
+        if not part.tokens.shape[1]:  # a modality without codes has no input of its own
+            return self.null.new_zeros(len(part.real), 0, len(self.null))
+        if part.modality is Modality.TEXT:
+            return self.network.text(part.tokens[..., 0])
+        return self.inputs[part.modality](part.tokens)
 
     def logits(
         self,

@@ -19,12 +19,13 @@ from torch import Tensor
 
 from .errors import QueryError
 from .flow_checkpoint import END_ID, PAD_ID, Flow
-from .flow_generate import block_padded
+from .flow_generate import block_padded, flow_loss
 from .flow_model import Part
 from .flow_score import ScoreRule, log_likelihood
 from .generator import OmniGenerator
 from .model import centred
 from .patches import POSITIONS
+from .prompt import parts_of
 from .types import MediaItem, Modality
 
 _BLOCK = 16
@@ -109,3 +110,40 @@ def _beside(
         keys=torch.zeros(count, dtype=torch.long),
         rule=rule,
     )
+
+
+@torch.no_grad()
+def target_nats(
+    generator: OmniGenerator,
+    prompt: MediaItem,
+    answer: MediaItem,
+    *,
+    dropped: bool = False,
+    draws: int = 4,
+) -> float:
+    """Nats a slot of an answer's clean tokens, noised at random times: the training loss.
+
+    Args:
+        generator: The model.
+        prompt: The condition.
+        answer: A text, an image, or a sound, of which the first 2.56 s count.
+        dropped: Whether the null token stands in the condition's place, as for guidance.
+        draws: Random times, the same for every prompt.
+
+    Raises:
+        QueryError: A text is too long or has no word.
+    """
+    asked = _asked(generator, answer)
+    tokens = torch.cat([asked.clean, asked.behind], dim=1).expand(draws, -1, -1)
+    every = torch.ones(tokens.shape[:2], dtype=torch.bool)
+    loss = flow_loss(
+        generator.flow.model,
+        generator.flow.paths,
+        [
+            *parts_of(generator.read(prompt), draws),
+            Part(asked.modality, tokens, every, target=True),
+        ],
+        generator=torch.Generator().manual_seed(0),
+        drop=float(dropped),
+    )
+    return float(loss)

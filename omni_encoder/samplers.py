@@ -114,3 +114,21 @@ def vectors_of(
 def rule_with(base: GenerateRule, *, steps: int, midpoint: bool) -> GenerateRule:
     """A rule with another number of steps and step rule."""
     return replace(base, steps=steps, step_rule="midpoint" if midpoint else "euler")
+
+
+def drawn_by_number(
+    generator: OmniGenerator,
+    prompt: MediaItem,
+    modality: Modality,
+    rule: GenerateRule,
+    *,
+    number: int,
+) -> MediaItem:
+    """One answer to a prompt, with the noise of a number, so that many differ without a prompt.
+
+    Raises:
+        QueryError: The prompt is too long for the model.
+        EncoderError: The model can't draw this modality, or read the prompt.
+    """
+    request = Request(modality, rule=rule, keys=(number,))
+    return generator.show(generator.draw([generator.read(prompt)], request)[0])

@@ -11,6 +11,7 @@ STAGES = (
     "flow",
     "joint",
     "open_clip",
+    "ablation",
 )  # sections of stages of their own, which read them themselves
 
 

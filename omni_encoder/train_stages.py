@@ -5,6 +5,7 @@ from pathlib import Path
 
 from .train import Progress
 from .train import train as train_encoder
+from .train_config import TrainingError
 from .train_flow import train_flow
 from .train_joint import train_joint
 from .train_open_clip import train_open_clip
@@ -33,4 +34,9 @@ def train(config: Path, *, resume: bool = True, progress: Progress | None = None
         return train_joint(config, progress=progress)
     if "open_clip" in sections:
         return train_open_clip(config, resume=resume, progress=progress)
+    if "ablation" in sections:
+        raise TrainingError(
+            f"{config}: a section [ablation] is no training of one model",
+            hint=f"omnidex bench ablation {config}",
+        )
     return train_encoder(config, resume=resume, progress=progress)

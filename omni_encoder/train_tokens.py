@@ -49,6 +49,7 @@ class TokensConfig:
         warmup: Steps until the learning rate peaks; it falls to zero as a cosine.
         weight_decay: Decoupled weight decay of matrices.
         semantic_weight: Of one minus the cosine to the search vector.
+        reconstruct: Whether reconstruction shapes the codes; without it only the decoder learns it.
         width: Inner width of the tokenizers.
         codes: Entries of a codebook.
         use_deep: Whether the understanding encoder's features are read.
@@ -65,6 +66,7 @@ class TokensConfig:
     warmup: int = 100
     weight_decay: float = 0.02
     semantic_weight: float = 0.2
+    reconstruct: bool = True
     width: int = 192
     codes: int = 256
     use_deep: bool = True
@@ -223,7 +225,8 @@ class TokenTrainer:
             order = torch.Generator().manual_seed(self.step)
             self.tokenizer.books.revive(latents.detach(), order)
         quantized: Quantized = self.tokenizer.books(latents)
-        made = self.tokenizer.draw(quantized.vectors)
+        vectors = quantized.vectors if settings.reconstruct else quantized.vectors.detach()
+        made = self.tokenizer.draw(vectors)
         rebuilt = reconstruction_loss(made, self.tokenizer.joined(patches), scales=3)
         meant = self.tokenizer.meaning(quantized.vectors)
         lost = 1 - torch.einsum("bd,bd->b", meant, target).mean()

@@ -1,0 +1,93 @@
+"""`omnidex bench drawing`: whether what is drawn is what was asked for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from . import render
+from .errors import UsageProblem
+from .options import (
+    CheckpointOption,
+    FlowOption,
+    GuidanceOption,
+    JsonOption,
+    SeedOption,
+    StepsOption,
+    TemperatureOption,
+    ThreadsOption,
+    TokensOption,
+)
+
+_SHOWN = (
+    ("success@1", "S@1"),
+    ("success@1 unconditional", "of nothing"),
+    ("chance", "chance"),
+    ("nats", "nats"),
+    ("nats shuffled", "shuffled"),
+    ("nats unconditional", "of nothing"),
+    ("distance", "distance"),
+    ("distance unconditional", "of nothing"),
+)
+
+
+def drawing(
+    manifest: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MANIFEST", help="A JSONL file beside its media.", show_default=False
+        ),
+    ],
+    *,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            "--split",
+            metavar="FILE",
+            help="A JSON file; only the ids under `validation` are used.",
+            show_default=False,
+        ),
+    ] = None,
+    count: Annotated[
+        int, typer.Option("--count", min=4, metavar="N", help="Items a direction.")
+    ] = 100,
+    steps: StepsOption = 16,
+    guidance: GuidanceOption = 1.0,
+    temperature: TemperatureOption = None,
+    seed: SeedOption = 0,
+    checkpoint: CheckpointOption = None,
+    tokens: TokensOption = None,
+    flow: FlowOption = None,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw held-out items from their captions and back, and see whether each finds its prompt.
+
+    Beside it stand answers drawn without a prompt, and another item's prompt.
+
+    Example:
+    omnidex bench drawing manifest.jsonl --split split.json --guidance 2
+    """
+    if not manifest.is_file():
+        raise UsageProblem(f"there is no manifest {manifest}", hint="give a JSONL file")
+    from omnidex_benchmarks.drawing import DrawingOptions, run
+
+    from omni_encoder.flow_generate import GenerateRule
+    from omni_encoder.generator import OmniGenerator
+
+    generator = OmniGenerator.load(encoder=checkpoint, tokens=tokens, flow=flow, threads=threads)
+    rule = GenerateRule(steps=steps, guidance=guidance, temperature=temperature, seed=seed)
+    with render.progress() as advance:
+        options = DrawingOptions(rule, count, advance)
+        result = run(manifest, generator=generator, split=split, options=options)
+    if as_json:
+        render.write_json(result)
+        return
+    columns = [
+        render.Column("direction"),
+        *(render.Column(title, align="right") for _, title in _SHOWN),
+    ]
+    found = cast("Mapping[str, Mapping[str, float]]", result["directions"])
+    rows = [[name, *(f"{row[key]:.3f}" for key, _ in _SHOWN)] for name, row in found.items()]
+    render.table(columns, rows)

@@ -5,12 +5,15 @@
 # CONSTRAINTS  pins for a machine without a GPU; empty for the GPU build: make venv CONSTRAINTS=
 # PYTEST_ARGS  more arguments for pytest
 # MANIFEST     the development pack's manifest, for the tables of docs/results.md
+# PEER         the peer's checkpoint, for a column of these tables: what `omnidex train` with a section
+#              [open_clip] leaves (docs/training.md)
 
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints/cpu.txt
 PYTEST_ARGS ?=
 MANIFEST ?= manifest.jsonl
+PEER ?= runs/peer/open_clip/open_clip_model.safetensors
 
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -q $(CONSTRAINTS:%=-c %)
@@ -62,9 +65,9 @@ borders: venv
 package: venv ## Build the wheel and try it in an environment of its own
 	bash .ci/wheel-smoke $(BIN)/python
 
-results: venv ## Write the tables of docs/results.md anew; MANIFEST names the development pack
+results: venv ## Write the tables of docs/results.md anew; MANIFEST names the development pack, PEER the peer
 	$(BIN)/omnidex bench tables $(MANIFEST) --split benchmarks/splits/development.json \
-	    --encoder bridge --encoder omni --write docs/results.md
+	    --encoder bridge --encoder peer=open_clip:peer/$(PEER) --encoder omni --write docs/results.md
 
 docs: venv ## Write docs/cli.md anew
 	$(BIN)/python -m omnidex_cli.reference > docs/cli.md

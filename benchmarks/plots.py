@@ -125,10 +125,13 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], *, title: str) -
             label=name,
             color=_COLOURS[number % len(_COLOURS)],
             marker=_MARKERS[number % len(_MARKERS)],
+            markerfacecolor="none",  # one that lies on another hides it less
             linestyle=_DASHES[number % len(_DASHES)],
         )
+    least = min(recall for points in series.values() for recall, _ in points)
+    axes.set_xlim(least - 0.1 * (1.01 - least), 1 + 0.1 * (1.01 - least))
     axes.set_yscale("log")
-    axes.set_xlabel("recall@k against exact search")
+    axes.set_xlabel("recall@10 against exact search")
     axes.set_ylabel("queries a second")
     axes.set_title(title, fontsize=9)
     axes.grid(which="both", linewidth=0.4, color="#bbbbbb")

@@ -30,6 +30,7 @@ table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabu
 .wide { overflow-x: auto; }
 th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #e2e2e2; }
 th { border-bottom: 1px solid #888; } td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
+td.words { text-align: left; }
 tr.first td { border-top: 1px solid #999; }
 ul.remarks { font-size: .85rem; color: #444; margin: 0 0 .6rem; }
 p.label { margin: .6rem 0 0; font-size: .85rem; font-weight: 600; }
@@ -51,11 +52,13 @@ summary { cursor: pointer; font-size: .9rem; margin: .3rem 0; }
 
 def page(sections: Sequence[Section], *, title: str = "omnidex benchmarks") -> str:
     """The whole page."""
-    parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(DEFINITIONS)}</p>"]
+    retrieval, timed = parted(sections)
+    parts = [f"<h1>{html.escape(title)}</h1>"]
+    if retrieval:
+        parts.append(f"<p>{html.escape(DEFINITIONS)}</p>")
     if not plots.available():
         parts.append("<p><em>Without plots: matplotlib is not installed (omnidex[bench]).</em></p>")
     pictures: dict[Path, str] = {}
-    retrieval, timed = parted(sections)
     for section in retrieval:
         parts += _section(section, pictures)
     if timed:
@@ -114,17 +117,16 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     for row in rows:
         first = ' class="first"' if row[0] != before else ""
         cells = [row[0] if row[0] != before else "", *row[1:]]
-        lines.append(
-            f"<tr{first}>" + "".join(f"<td>{_cell(cell)}</td>" for cell in cells) + "</tr>"
-        )
+        lines.append(f"<tr{first}>" + "".join(map(_cell, cells)) + "</tr>")
         before = row[0]
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 
 def _cell(text: str) -> str:
     if text.startswith("**") and text.endswith("**"):
-        return f"<strong>{html.escape(text[2:-2])}</strong>"
-    return html.escape(_arrow(text))
+        return f"<td><strong>{html.escape(text[2:-2])}</strong></td>"
+    words = ' class="words"' if text[:1].isalpha() or text.startswith("`") else ""
+    return f"<td{words}>{html.escape(_arrow(text))}</td>"
 
 
 def _arrow(text: str) -> str:
@@ -168,7 +170,7 @@ def _identity(document: Mapping[str, object]) -> str:
     parts = [
         f"measured {document['measured']}",
         f"protocol version {document['version']}",
-        *([f"encoder fingerprint {encoder['fingerprint'][:16]}"] if encoder else []),
+        *([f"encoder {encoder['fingerprint'][:16]}"] if encoder.get("fingerprint") else []),
         *(f"{name} {version}" for name, version in versions.items() if version),
         *([f"{machine['cores']} cores, load {machine['load_1min']:.1f}"] if machine else []),
     ]

@@ -72,10 +72,9 @@ def generate(
     rule = GenerateRule(steps=steps, guidance=guidance, temperature=temperature, seed=seed)
     with render.progress() as advance:
         result = run(GenerationBenchmark(modality, rule, texts, numbers, turns, advance), generator)
-    if as_json:
-        render.write_json(result)
-    else:
+    if not as_json:
         _print(result)
+    render.write_json(result)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -76,9 +76,12 @@ def rerank(
             cache=cache,
             options=options,
         )
-    if as_json:
-        render.write_json(result)
-        return
+    if not as_json:
+        _print(result)
+    render.write_json(result)
+
+
+def _print(result: Mapping[str, object]) -> None:
     columns = [
         render.Column("direction"),
         *(render.Column(name.replace("_", " "), align="right") for name in _COLUMNS),

@@ -1,5 +1,6 @@
 """`omnidex bench`: measurements that anybody can repeat."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -194,22 +195,9 @@ def ann(
     result = run(options)
     if figure is not None:
         plot(result, figure)
-    if as_json:
-        render.write_json(result)
-        return
-    columns = [
-        render.Column("rows", align="right"),
-        render.Column("engine"),
-        *(render.Column(title, align="right") for _, title in _SPEEDS),
-    ]
-    table: list[list[str]] = []
-    for size in cast("list[dict[str, object]]", result["sizes"]):
-        for name, measured in mapping(size["engines"]).items():
-            figures = mapping(measured)
-            table.append(
-                [str(size["rows"]), name, *(figure_text(figures[key]) for key, _ in _SPEEDS)]
-            )
-    render.table(columns, table)
+    if not as_json:
+        _print_speeds(result)
+    render.write_json(result)
 
 
 @app.command("startup")
@@ -225,3 +213,19 @@ def startup(
     from omnidex_benchmarks.startup import run
 
     print_measurement(run(turns=turns), as_json=as_json)
+
+
+def _print_speeds(result: Mapping[str, object]) -> None:
+    columns = [
+        render.Column("rows", align="right"),
+        render.Column("engine"),
+        *(render.Column(title, align="right") for _, title in _SPEEDS),
+    ]
+    table: list[list[str]] = []
+    for size in cast("list[dict[str, object]]", result["sizes"]):
+        for name, measured in mapping(size["engines"]).items():
+            figures = mapping(measured)
+            table.append(
+                [str(size["rows"]), name, *(figure_text(figures[key]) for key, _ in _SPEEDS)]
+            )
+    render.table(columns, table)

@@ -106,7 +106,7 @@ def search(
         ),
     ] = None,
     imagine: imagining.ImagineOption = None,
-    fill: imagining.FillOption = 0,
+    fill: imagining.FillOption = None,
     keep: imagining.KeepOption = None,
     seed: SeedOption = 0,
     paths_only: Annotated[
@@ -157,7 +157,8 @@ def search(
     mode = search_mode(merge, device, exact=exact)
     rule = rerank_rule(rerank, alone=session is None)
     wished = imagining.wanted(imagine)
-    imagining.check(fill, keep, wished, session=session is not None)
+    filling = imagining.filling(fill, seed=seed, keep=keep)
+    imagining.check(filling, keep, wished, session=session is not None)
 
     from omni_encoder import Modality
     from retrieval import Query, Retriever
@@ -183,10 +184,8 @@ def search(
             hits = turning.session_hits(query, session, retriever, words=_words_of(query))
         if rule is not None:
             hits = reranked(hits, query, retriever.collection, rule)
-        title = showing.asked(query)
-        imagined = imagining.report(retriever, keep, title=title)
-        how = imagining.Fill(fill, seed, keep, title)
-        drawn = imagining.fill(hits, query, wished, retriever, how)
+        imagined = imagining.report(retriever, query, keep)
+        drawn = imagining.filled(hits, query, filling, retriever)
     if as_json:
         render.write_json(
             {
@@ -203,7 +202,9 @@ def search(
         print_hits(hits, thumbs=thumbs, collection=directory)
         imagining.print_drawn(drawn)
     if html_file is not None:
-        showing.write_sheet(hits, html_file, title=title, collection=directory, drawn=drawn)
+        showing.write_sheet(
+            hits, html_file, title=showing.asked(query), collection=directory, drawn=drawn
+        )
     if open_rank is not None:
         showing.open_hit(hits, open_rank)
     if not hits:

@@ -34,7 +34,7 @@ from .vectors import VectorCache
 SCHEMA = 1
 DEPTH = 10
 SEED = 1  # limits were chosen by noise of seed 0
-_SIZES = (50, 200)
+_SIZES = (10, 50, 200)
 
 
 @dataclass(slots=True)

@@ -151,7 +151,7 @@ class Talk:
             turning.open_turn(self.session, answer, self._retriever)
             return
         self.found_any = self.found_any or bool(answer.hits)
-        imagined = imagining.report(self._retriever)
+        imagined = imagining.report(self._retriever, self._frame.query)
         if self._as_json:
             number = len(self.session.steps)
             render.write_json(answer_json(number, line, answer) | {"imagined": imagined})

@@ -44,12 +44,13 @@ def imagine(
 ) -> None:
     """Measure what is found with an answer drawn from the query, and without it.
 
-    query is the encoder alone, drawn what is found by the drawn answer alone, another
-    by one drawn for another query, fused both; the weight of what is drawn is chosen
-    on the other half of the queries. Differences are fused less query, with 95% intervals.
+    query is the encoder alone, drawn what is found by the drawn answer alone,
+    another by one drawn for another query, fused both. The weight of what is
+    drawn is chosen on the other half of the queries. Differences are fused
+    less query, with 95% intervals.
 
     Example:
-    omnidex bench imagine manifest.jsonl --split split.json --queries 40 --cache vectors
+    omnidex bench imagine manifest.jsonl --split split.json --queries 40
     """
     if not manifest.is_file():
         raise UsageProblem(f"there is no manifest {manifest}", hint="give a JSONL file")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import render
+from . import render, showing
 from .errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -28,12 +28,10 @@ ImagineOption = Annotated[
     ),
 ]
 FillOption = Annotated[
-    int,
+    str | None,
     typer.Option(
         "--fill",
-        min=0,
-        max=16,
-        metavar="N",
+        metavar="[KIND:]N",
         help="Where all hits are weak, draw N answers; they are in no collection.",
         show_default=False,
     ),
@@ -53,7 +51,9 @@ SUFFIXES = {"text": ".txt", "image": ".png", "audio": ".wav", "video": ".gif"}
 """Of files that drawn things are written to."""
 
 _AUTO = "auto"
-_HINT = "say a kind, and how much it counts: --imagine image:0.2; kinds are auto, "
+_KINDS = (_AUTO, *SUFFIXES)
+_HINT = f"say a kind and how much it counts: --imagine image:0.2; kinds are {', '.join(_KINDS)}"
+_MOST = 16  # a wait of a minute
 _LONGEST_NAME = 40
 _LONGEST_NOTE = 80
 
@@ -110,13 +110,7 @@ def wanted(given: str | None) -> Wanted | None:
     if given is None:
         return None
     kind, colon, number = given.partition(":")
-    kind = kind.strip().lower()
-    if kind not in (_AUTO, *SUFFIXES):
-        close = get_close_matches(kind, [_AUTO, *SUFFIXES], n=1)
-        raise UsageProblem(
-            f"--imagine doesn't know {given!r}",
-            hint=f"did you mean {close[0]}?" if close else _HINT + ", ".join(SUFFIXES),
-        )
+    kind = _known(kind, given, option="--imagine", hint=_HINT)
     if not colon:
         return Wanted(kind)
     try:
@@ -124,24 +118,48 @@ def wanted(given: str | None) -> Wanted | None:
     except ValueError:
         weight = -1.0
     if not 0 <= weight <= 1000:
-        raise UsageProblem(
-            f"--imagine takes a weight from 0 to 1000, not {number!r}",
-            hint=_HINT + ", ".join(SUFFIXES),
-        )
+        raise UsageProblem(f"--imagine takes a weight from 0 to 1000, not {number!r}", hint=_HINT)
     return Wanted(kind, weight)
 
 
-def check(fill: int, keep: Path | None, wished: Wanted | None, *, session: bool) -> None:
+def filling(given: str | None, *, seed: int, keep: Path | None) -> "Fill | None":
+    """What `N` or `KIND:N` stands for.
+
+    Raises:
+        UsageProblem: It is neither.
+    """
+    if given is None:
+        return None
+    before, _, number = given.rpartition(":")
+    hint = f"say how many, and of which kind if you like: --fill 2, --fill image:2; at most {_MOST}"
+    kind = _known(before or _AUTO, given, option="--fill", hint=hint)
+    if not (number.isascii() and number.isdigit() and 1 <= int(number) <= _MOST):
+        raise UsageProblem(f"--fill doesn't know {given!r}", hint=hint)
+    return Fill(kind, int(number), seed, keep)
+
+
+def _known(kind: str, given: str, *, option: str, hint: str) -> str:
+    kind = kind.strip().lower()
+    if kind not in _KINDS:
+        close = get_close_matches(kind, _KINDS, n=1)
+        raise UsageProblem(
+            f"{option} doesn't know {given!r}",
+            hint=f"did you mean {close[0]}?" if close else hint,
+        )
+    return kind
+
+
+def check(fill: "Fill | None", keep: Path | None, wished: Wanted | None, *, session: bool) -> None:
     """Look at what can be seen before anything is opened.
 
     Raises:
         UsageProblem: The options contradict each other.
     """
-    if keep is not None and not fill and wished is None:
+    if keep is not None and fill is None and wished is None:
         raise UsageProblem("--keep has nothing to keep", hint="say --fill N or --imagine KIND too")
     if keep is not None and keep.exists() and not keep.is_dir():
         raise UsageProblem(f"{keep} is no folder", hint="--keep takes a folder")
-    if fill and session:
+    if fill is not None and session:
         raise UsageProblem("a session can't be filled", hint="leave --fill or --session out")
 
 
@@ -151,11 +169,11 @@ def imagining(query: "Query", wished: Wanted | None, retriever: "Retriever", see
         return query
     from retrieval import Imagine
 
-    kind = _kind(query, wished, retriever)
+    kind = _kind(query, wished.kind, retriever)
     imagine = Imagine(kind, seed=seed)
     if wished.weight is not None:
         imagine = replace(imagine, weight=wished.weight)
-    if not imagine.weight:
+    elif not imagine.weight:
         render.note(
             "Searching by what the shipped model imagines doesn't pay, so nothing is drawn "
             f"(docs/results.md); --imagine {kind}:0.2 gives it a fifth of the query's say."
@@ -163,13 +181,13 @@ def imagining(query: "Query", wished: Wanted | None, retriever: "Retriever", see
     return replace(query, imagine=imagine)
 
 
-def _kind(query: "Query", wished: Wanted | None, retriever: "Retriever") -> "Modality":
+def _kind(query: "Query", named: str, retriever: "Retriever") -> "Modality":
     """The kind to draw: that which is named, or the most useful one."""
     from omni_encoder import Modality
     from retrieval.imagine import useful_modality
 
-    if wished is not None and wished.kind != _AUTO:
-        return Modality(wished.kind)
+    if named != _AUTO:
+        return Modality(named)
     collection = retriever.collection
     own = [
         collection.get(str(term.content)).modality if term.modality is None else term.modality
@@ -180,7 +198,7 @@ def _kind(query: "Query", wished: Wanted | None, retriever: "Retriever") -> "Mod
 
 
 def report(
-    retriever: "Retriever", keep: Path | None = None, *, title: str = ""
+    retriever: "Retriever", query: "Query", keep: Path | None = None
 ) -> dict[str, object] | None:
     """Say what was imagined since the last time, if anything was; as it stands in JSON, or None."""
     done = retriever.imagination.last
@@ -189,7 +207,7 @@ def report(
     retriever.imagination.last = None
     path = None
     if keep is not None:
-        path = _write([done.item], keep, f"imagined-{_slug(title)}-seed{done.seed}")[0]
+        path = _write([done.item], keep, f"imagined-{_slug(query)}-seed{done.seed}")[0]
     text = done.item.content if isinstance(done.item.content, str) else None
     what = str(done.item.modality)
     if text is not None:
@@ -208,20 +226,33 @@ def report(
     }
 
 
-def fill(
-    hits: Sequence["Hit"],
-    query: "Query",
-    wished: Wanted | None,
-    retriever: "Retriever",
-    how: "Fill",
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What `--fill` says.
+
+    Attributes:
+        kind: A kind of media, or `auto`.
+        count: How many.
+        seed: Of what is drawn.
+        keep: Where to; None for a temporary folder.
+    """
+
+    kind: str
+    count: int
+    seed: int
+    keep: Path | None
+
+
+def filled(
+    hits: Sequence["Hit"], query: "Query", fill: Fill | None, retriever: "Retriever"
 ) -> list[Drawn]:
     """Draw answers where all hits are weak, and write them; else say why not."""
-    if not how.count or not _all_weak(hits):
+    if fill is None or not _all_weak(hits):
         return []
-    kind = _kind(query, wished, retriever)
-    folder = how.keep or Path(tempfile.mkdtemp(prefix="omnidex-"))
-    items = retriever.imagination.draw(query, kind, count=how.count, seed=how.seed)
-    paths = _write(items, folder, f"synthetic-{_slug(how.title)}-seed{how.seed}")
+    kind = _kind(query, fill.kind, retriever)
+    items = retriever.imagination.draw(query, kind, count=fill.count, seed=fill.seed)
+    folder = fill.keep or Path(tempfile.mkdtemp(prefix="omnidex-"))
+    paths = _write(items, folder, f"synthetic-{_slug(query)}-seed{fill.seed}")
     seconds = retriever.imagination.drawing_seconds
     render.note(f"Drawn: {len(items)} of {kind}, in {seconds:.1f} s, in {folder}")
     return [
@@ -229,21 +260,11 @@ def fill(
             str(item.modality),
             path,
             item.content if isinstance(item.content, str) else None,
-            how.seed,
+            fill.seed,
             number,
         )
         for number, (item, path) in enumerate(zip(items, paths, strict=True), start=1)
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """What `--fill` says: how many, the seed, where to (None: a temporary folder), and a name."""
-
-    count: int
-    seed: int
-    keep: Path | None
-    title: str
 
 
 def _all_weak(hits: Sequence["Hit"]) -> bool:
@@ -270,9 +291,9 @@ def _write(items: "Sequence[MediaItem]", folder: Path, name: str) -> list[Path]:
     return paths
 
 
-def _slug(title: str) -> str:
+def _slug(query: "Query") -> str:
     """A part of a file name that says what was asked."""
-    words = re.findall(r"[a-z0-9]+", title.lower())
+    words = re.findall(r"[a-z0-9]+", showing.asked(query).lower())
     return "-".join(words)[:_LONGEST_NAME].strip("-") or "query"
 
 

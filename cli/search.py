@@ -106,7 +106,7 @@ def search(
         ),
     ] = None,
     imagine: imagining.ImagineOption = None,
-    fill: imagining.FillOption = 0,
+    fill: imagining.FillOption = None,
     keep: imagining.KeepOption = None,
     seed: SeedOption = 0,
     paths_only: Annotated[
@@ -142,6 +142,7 @@ def search(
     omnidex search 'receipt "Hotel Adler"' --to text,image
     omnidex search sunset --in ~/Pictures/2024 --after 2024-06 --type jpg
     omnidex search thunder --html found.html --open 1
+    omnidex search "a purple giraffe" --imagine image:0.2 --fill 3
     """
     if as_json and (paths_only or null):
         raise UsageProblem("--json and --paths can't be combined", hint="--json holds the paths")
@@ -157,7 +158,8 @@ def search(
     mode = search_mode(merge, device, exact=exact)
     rule = rerank_rule(rerank, alone=session is None)
     wished = imagining.wanted(imagine)
-    imagining.check(fill, keep, wished, session=session is not None)
+    filling = imagining.filling(fill, seed=seed, keep=keep)
+    imagining.check(filling, keep, wished, session=session is not None)
 
     from omni_encoder import Modality
     from retrieval import Query, Retriever
@@ -176,34 +178,31 @@ def search(
     with Retriever.open(directory) as retriever:
         query = with_ids(query, retriever.collection)
         query = imagining.imagining(query, wished, retriever, seed)
-        wanted = query if rule is None else replace(query, k=max(query.k, rule.top))
-        if session is None:
-            hits: Sequence[Hit] = retriever.search(wanted)
+        if session is not None:
+            hits: Sequence[Hit] = turning.session_hits(
+                query, session, retriever, words=_words_of(query)
+            )
+        elif rule is not None:
+            more = retriever.search(replace(query, k=max(query.k, rule.top)))
+            hits = reranked(more, query, retriever.collection, rule)
         else:
-            hits = turning.session_hits(query, session, retriever, words=_words_of(query))
-        if rule is not None:
-            hits = reranked(hits, query, retriever.collection, rule)
-        title = showing.asked(query)
-        imagined = imagining.report(retriever, keep, title=title)
-        how = imagining.Fill(fill, seed, keep, title)
-        drawn = imagining.fill(hits, query, wished, retriever, how)
+            hits = retriever.search(query)
+        imagined = imagining.report(retriever, query, keep)
+        drawn = imagining.filled(hits, query, filling, retriever)
     if as_json:
-        render.write_json(
-            {
-                "schema": render.SCHEMA,
-                "query": query_json(query),
-                "imagined": imagined,
-                "hits": list(map(hit_json, hits)),
-                "synthetic": [one.as_json() for one in drawn],
-            }
-        )
+        document = {"schema": render.SCHEMA, "query": query_json(query), "imagined": imagined}
+        document["hits"] = list(map(hit_json, hits))
+        document["synthetic"] = [one.as_json() for one in drawn]
+        render.write_json(document)
     elif paths_only or null:
         showing.write_paths(hits, end="\0" if null else "\n")
     else:
         print_hits(hits, thumbs=thumbs, collection=directory)
         imagining.print_drawn(drawn)
     if html_file is not None:
-        showing.write_sheet(hits, html_file, title=title, collection=directory, drawn=drawn)
+        showing.write_sheet(
+            hits, html_file, title=showing.asked(query), collection=directory, drawn=drawn
+        )
     if open_rank is not None:
         showing.open_hit(hits, open_rank)
     if not hits:

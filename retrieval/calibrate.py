@@ -7,8 +7,8 @@ unrelated ones are expected to score at least s: the best of 10,000 unrelated it
 than that of 100, and this number (the E-value of sequence search) says by how much.
 
 A hit is weak when it is above a limit of the two modalities: meaningless queries, which are near
-nothing, get hits of which far more unrelated ones were to be expected. In very small collections
-few can be expected of anything: those of fewer than 64 items are held to that size. All hits are
+nothing, get hits of which far more unrelated ones were to be expected. The limit is the same for
+collections of any size, and tells about as well in one of ten items as in one of 200. All hits are
 weak when every wanted part of the query is strange: its mean cosine to the ten nearest reference
 items of its own modality is below a limit of that modality. The limits come with the reference.
 
@@ -30,9 +30,6 @@ from .reference import Reference, direction
 
 _TAIL = 0.001
 _NEAREST = 10  # the single nearest separates less well: one odd reference item is enough
-# Limits were chosen in cohorts of hundreds. In ten training items 90% of nonsense was weak by them,
-# and 99% with this; a larger number takes true hits away.
-_LEAST_ITEMS = 64
 _LEAST = 1e-6  # a scale below this would be that of equal scores
 
 
@@ -111,9 +108,8 @@ class Calibrator:
             above = self.tail(asked, modality).above(np.array([found[i][0] for i in places]))
             limit = self._reference.limits.get(direction(asked, modality), np.inf)
             for i, share in zip(places, above.tolist(), strict=True):
-                searched = items.get(modality, 1)
-                weak = strange or share * max(searched, _LEAST_ITEMS) > limit
-                judged[i] = Judgement(100 * (1 - share), share * searched, weak=weak)
+                expected = share * items.get(modality, 1)
+                judged[i] = Judgement(100 * (1 - share), expected, weak=strange or expected > limit)
         return judged
 
     def strange(self, parts: Sequence[EncodedPart]) -> bool:

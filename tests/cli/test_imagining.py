@@ -85,6 +85,10 @@ def test_without_a_weight_nothing_is_drawn_and_the_order_stays(indexed: Path, om
         ("--imagine image:much", "not 'much'", "--imagine image:0.2"),
         ("--imagine image:-1", "not '-1'", "--imagine image:0.2"),
         ("--keep kept", "nothing to keep", "--fill N"),
+        ("--fill many", "doesn't know 'many'", "--fill image:2"),
+        ("--fill 17", "doesn't know '17'", "at most 16"),
+        ("--fill image:0", "doesn't know 'image:0'", "at most 16"),
+        ("--fill sound:2", "doesn't know 'sound:2'", "--fill image:2"),
         ("--fill 2 --session s.json", "can't be filled", "leave --fill"),
         ("--fill 2 --keep {media}/red.png", "is no folder", "takes a folder"),
     ],
@@ -103,11 +107,11 @@ def test_wrong_wishes_are_one_message(
 def test_where_all_hits_are_weak_answers_are_drawn_apart_and_not_stored(
     indexed: Path, tmp_path: Path, omnidex: Run
 ) -> None:
-    ask = ("search", "dogs", "--no-hybrid", "--to", "text", "--fill", 2)
+    ask = ("search", "dogs", "--no-hybrid", "--to", "text", "--fill")
     before = omnidex("status", "--json").out
-    ended = omnidex(*ask, "--imagine", "image:0", "--keep", tmp_path / "kept", "--json")
+    ended = omnidex(*ask, "image:2", "--keep", tmp_path / "kept", "--json")
     found = document(ended)
-    rows = [line.split("\t") for line in omnidex(*ask, "--seed", 7).out.splitlines()]
+    rows = [line.split("\t") for line in omnidex(*ask, 2, "--seed", 7).out.splitlines()]
 
     assert [hit["weak"] for hit in found["hits"]] == [True]
     assert all("synthetic" not in hit for hit in found["hits"])
@@ -136,19 +140,19 @@ def test_what_was_drawn_has_a_part_of_its_own_in_pages_and_terminals(
 ) -> None:
     monkeypatch.setattr("omnidex_cli.render.on_terminal", lambda: True)
     page = tmp_path / "page.html"
-    ask = ("search", "dogs", "--no-hybrid", "--to", "text", "--fill", 1, "--html", page)
+    ask = ("search", "dogs", "--no-hybrid", "--to", "text", "--html", page, "--fill")
 
     for kind, tag in (("image", "data:image/png"), ("audio", "<audio"), ("text", "<blockquote>")):
-        ended = omnidex(*ask, "--imagine", f"{kind}:0")
+        ended = omnidex(*ask, f"{kind}:1")
         synthetic = page.read_text().partition("<h2>Synthetic</h2>")[2]
         assert tag in synthetic
         lines = ended.out.splitlines()
         place = lines.index("-- synthetic: drawn from the query, in no collection --")
         assert "-- weak below --" in "".join(lines[:place])
         assert kind in "".join(lines[place:])
-    paths = omnidex(*ask, "-l")
+    paths = omnidex(*ask, 1, "-l")
     assert paths.out == f"{indexed / 'note.txt'}\n"
-    assert "Drawn: 1 of image" in paths.err or "Drawn: 1 of text" in paths.err
+    assert "Drawn: 1 of text" in paths.err
 
 
 @pytest.mark.usefixtures("reference")

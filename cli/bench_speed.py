@@ -1,4 +1,4 @@
-"""`omnidex bench ingest`, `encode`, `rescan` and `memory`: what indexing costs."""
+"""`omnidex bench encode`, `rescan` and `memory`: what parts of indexing cost."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from . import render
 from .errors import UsageProblem
 from .index import encoder_name
-from .options import JsonOption, ThreadsOption
+from .options import JsonOption
 
 if TYPE_CHECKING:
     from omni_encoder import Encoder
@@ -20,67 +20,6 @@ EncoderOption = Annotated[
         "--encoder", metavar="NAME", help="omni, omni:FILE or open_clip:MODEL/TAG-or-FILE."
     ),
 ]
-
-
-def ingest(
-    *,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--folder",
-            metavar="DIR",
-            help="Take the images from here; without it, they are made.",
-            show_default=False,
-        ),
-    ] = None,
-    images: Annotated[int, typer.Option("--images", min=1, metavar="N", help="How many.")] = 1000,
-    turns: Annotated[
-        int, typer.Option("--turns", min=1, metavar="N", help="Into how many slices they are cut.")
-    ] = 4,
-    encoder: EncoderOption = "omni",
-    stand_in: Annotated[
-        float | None,
-        typer.Option(
-            "--stand-in",
-            metavar="RATE",
-            help="Instead of an encoder, something that takes the time of RATE items a second.",
-            show_default=False,
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", min=1, metavar="N", help="How many threads decode."),
-    ] = None,
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure how much of an encoder's own throughput indexing keeps.
-
-    The ratio is end-to-end / encoder-only throughput, measured in one run.
-    The speed-up is that of indexing the same folder again, unchanged.
-
-    Example:
-    omnidex bench ingest --images 200 --json
-    """
-    from omnidex_benchmarks.ingest import IngestBenchmark, run
-    from omnidex_benchmarks.stand_in import StandIn
-
-    from indexer import IngestOptions
-
-    if stand_in is not None and not stand_in > 0:
-        raise UsageProblem(f"--stand-in takes a rate above 0, not {stand_in}")
-    loaded = load(encoder, threads) if stand_in is None else StandIn(stand_in)
-    ingesting = IngestOptions() if jobs is None else IngestOptions(decode_threads=jobs)
-    with render.progress() as advance:
-        options = IngestBenchmark(
-            images=images,
-            turns=min(turns, images),
-            folder=folder,
-            ingest=ingesting,
-            progress=lambda done, total: advance("Measuring", done, total),
-        )
-        result = run(loaded, options)
-    print_result(result, as_json=as_json)
 
 
 def encode(

@@ -10,6 +10,7 @@ from . import (
     bench,
     bench_asking,
     bench_generate,
+    bench_ingest,
     bench_rerank,
     bench_speed,
     bench_turns,
@@ -35,7 +36,8 @@ app.command("turns")(bench_turns.turns)
 app.command("tables")(bench_upkeep.tables)
 app.command("check")(bench_upkeep.check)
 app.command("mteb")(bench_upkeep.mteb)
-app.command("ingest")(bench_speed.ingest)
+app.command("ingest")(bench_ingest.ingest)
+app.command("engines")(bench_ingest.engines)
 app.command("encode")(bench_speed.encode)
 app.command("rescan")(bench_speed.rescan)
 app.command("memory")(bench_speed.memory)

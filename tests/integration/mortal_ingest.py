@@ -1,9 +1,10 @@
 """Ingests for a test to kill, each forked from a process that has imported everything already.
 
 So a start costs a hundredth of what Python and its imports take, and nothing is shared but code:
-no file and no table was opened before. For every line on stdin one is started, which indexes all
-folders one after the other and writes the phases that it enters to stdout, between `start PID` and
-`end STATUS`. If the line says `isolate`, files are decoded in processes of their own.
+no file and no table was opened before. For every line on stdin, `isolate 7` or `here 7`, one is
+started, which indexes all folders from number 7 on, one after the other, and decodes in processes
+of their own or not. It writes `folder N` and the phases that it enters to stdout, between
+`start PID` and `end STATUS`.
 
 Usage: python -m tests.integration.mortal_ingest COLLECTION FOLDER
 """
@@ -44,7 +45,7 @@ def as_phase(name: str, owner: object, attribute: str) -> None:
     setattr(owner, attribute, told)
 
 
-def run(directory: Path, media: Path, *, isolate: bool) -> None:
+def run(directory: Path, media: Path, *, first: int, isolate: bool) -> None:
     as_phase("recover", writer.Writer, "recover")
     as_phase("scan", sys.modules[ingest.__module__], "scan")
     as_phase("read", local_engine.LocalRun, "read")
@@ -57,7 +58,8 @@ def run(directory: Path, media: Path, *, isolate: bool) -> None:
     encoder = ToyEncoder()
     options = IngestOptions(batch_items=2, commit_rows=4, decode_threads=2, isolate=isolate)
     with Collection.open(directory) as collection:
-        for folder in sorted(media.iterdir()):
+        for number, folder in list(enumerate(sorted(media.iterdir())))[first:]:
+            tell(f"folder {number}")
             ingest([folder], collection, encoder, options=options)
 
 
@@ -65,7 +67,8 @@ def serve(directory: Path, media: Path) -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            run(directory, media, isolate=line.strip() == "isolate")
+            where, first = line.split()
+            run(directory, media, first=int(first), isolate=where == "isolate")
             return
         tell(f"start {child}")
         _, status = os.waitpid(child, 0)

@@ -1,26 +1,27 @@
 """What indexing costs beyond encoding, and what indexing again costs when nothing has changed.
 
 Question: how much of an encoder's own throughput does the whole path from files to a committed
-collection keep? The images are cut into equal turns. In each turn one slice is indexed from its
-files, and the same slice, decoded beforehand, is only encoded, with the same batches; which comes
-first changes from turn to turn, so load on the machine hits both alike. One small slice warms both
-up. Then the whole folder is indexed again, unchanged.
+collection keep? The files of each kind of media are cut into equal turns. In each turn one slice
+is indexed from its files, and the same slice, decoded beforehand, is only encoded, with the same
+batches; which comes first changes from turn to turn, so load on the machine hits both alike. One
+small slice warms both up. Then the folder of images is indexed again, unchanged.
 
 With `StandIn` for an encoder, which takes a fixed time for each item and no CPU, the question is
 that of an accelerator: does reading keep up with it?
 
 Reading. `ratio` is end-to-end / encoder-only throughput, at most about 1; `encoder_cpu_share` is
 the CPU time of encoding alone over that of the whole path, processes that decode included, and
-`other_cpu_ms` is the rest for each image: as long as it is below an encoder's time for one, a core
+`other_cpu_ms` is the rest for each item: as long as it is below an encoder's time for one, a core
 keeps up with it. On a busy machine it says more than the ratio, which is of time on the clock.
 `second_run.speed_up` is the first run's time over the second's, both without starting a process,
 and `command_speed_up` has the whole `omnidex index` command as the second, Python's start included.
-Without a folder of one's own the images are JPEGs of 640 x 480 at about 70 KB, made from a seed.
+The figures at the top are those of images, and `kinds` has all. Without a folder of one's own the
+images are JPEGs of 640 x 480 at about 70 KB; `ingest_files` says what the others are.
 """
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,8 +29,8 @@ from tempfile import TemporaryDirectory
 from indexer import Collection, IngestOptions, ingest
 from omni_encoder import Encoder, MediaItem, Modality, OmniError
 from omni_encoder.media import guess_modality, open_media
-from omni_encoder.synthetic import write_photos
 
+from .ingest_files import write_files
 from .stand_in import StandIn
 from .timing import installed_command, machine, run_command, seconds, spread
 
@@ -44,16 +45,18 @@ class IngestBenchmark:
 
     Attributes:
         images: How many images.
-        turns: Into how many slices they are cut.
-        repeats: How often the unchanged folder is indexed again.
+        others: How many made files of other kinds of media.
+        turns: Into how many slices the files of each kind are cut.
+        repeats: How often the unchanged folder of images is indexed again.
         folder: A folder whose images are used, in order of name, instead of made ones; they are
             copied, and the folder stays as it is.
-        seed: Of the made images.
+        seed: Of what is made.
         ingest: How to index; `batch_items` is the encoder's batch on both sides.
         progress: Called with turns done and turns in all.
     """
 
     images: int = 1000
+    others: Mapping[Modality, int] = field(default_factory=dict[Modality, int])
     turns: int = 4
     repeats: int = 3
     folder: Path | None = None
@@ -68,6 +71,11 @@ class IngestBenchmark:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if self.turns > self.images:
             raise ValueError(f"turns must be at most images, got {self.turns} > {self.images}")
+        if Modality.IMAGE in self.others:
+            raise ValueError("the number of images stands in images, not in others")
+        for kind, count in self.others.items():
+            if count < self.turns:
+                raise ValueError(f"turns must be at most {kind} files, got {self.turns} > {count}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,39 +84,42 @@ class _Turn:
     end_to_end_s: float
     encoder_cpu_s: float
     end_to_end_cpu_s: float
-    images: int
+    items: int
 
 
 def run(encoder: Encoder, options: IngestBenchmark | None = None) -> dict[str, object]:
-    """Measure ingest with an encoder that knows images.
+    """Measure ingest with an encoder that knows the kinds of media that are asked for.
 
     Returns:
-        A JSON object; `ratio` and `second_run` are the figures.
+        A JSON object; `ratio`, `kinds` and `second_run` are the figures.
 
     Raises:
-        OmniError: The folder holds too few images, one of them can't be indexed, or omnidex isn't
+        OmniError: The folder holds too few images, a file can't be indexed, or omnidex isn't
             installed.
     """
     options = options or IngestBenchmark()
-    with TemporaryDirectory() as scratch:
-        root = Path(scratch) / "images"
-        slices = _slices(root, options)
-        warm_up = _warm_up_slice(Path(scratch) / "warm-up", slices[0])
+    counts = {Modality.IMAGE: options.images, **options.others}
+    turns: dict[Modality, list[_Turn]] = {}
+    done = 0
+    with TemporaryDirectory() as name:
+        scratch = Path(name)
         with Collection.create(
-            Path(scratch) / "warm-up-collection", encoder.spec, means=encoder.means
+            scratch / "collection", encoder.spec, means=encoder.means
         ) as collection:
-            _turn(warm_up, encoder, collection, options.ingest, encoder_first=True)
-        turns: list[_Turn] = []
-        with Collection.create(
-            Path(scratch) / "collection", encoder.spec, means=encoder.means
-        ) as collection:
-            for number, part in enumerate(slices):
-                first = number % 2 == 0
-                turns.append(_turn(part, encoder, collection, options.ingest, encoder_first=first))
-                if options.progress is not None:
-                    options.progress(number + 1, len(slices))
-            again = [_again(root, encoder, collection, options) for _ in range(options.repeats)]
-        command = [*installed_command(), "index", str(root), "-c", str(collection.directory)]
+            for kind, count in counts.items():
+                slices = _slices(scratch / kind, kind, count, options)
+                _warm_up(scratch / f"warm-up-{kind}", slices[0], encoder, options.ingest)
+                turns[kind] = []
+                for number, part in enumerate(slices):
+                    first = number % 2 == 0
+                    turn = _turn(part, encoder, collection, options.ingest, encoder_first=first)
+                    turns[kind].append(turn)
+                    done += 1
+                    if options.progress is not None:
+                        options.progress(done, len(counts) * options.turns)
+            images = scratch / Modality.IMAGE
+            again = [_again(images, encoder, collection, options) for _ in range(options.repeats)]
+        command = [*installed_command(), "index", str(images), "-c", str(collection.directory)]
         commands = [seconds(lambda: run_command(command)) for _ in range(options.repeats)]
     return _result(encoder, options, turns, again=again, commands=commands)
 
@@ -116,36 +127,30 @@ def run(encoder: Encoder, options: IngestBenchmark | None = None) -> dict[str, o
 def _result(
     encoder: Encoder,
     options: IngestBenchmark,
-    turns: Sequence[_Turn],
+    turns: Mapping[Modality, Sequence[_Turn]],
     *,
     again: Sequence[float],
     commands: Sequence[float],
 ) -> dict[str, object]:
-    encoder_cpu_s = sum(turn.encoder_cpu_s for turn in turns)
-    end_to_end_cpu_s = sum(turn.end_to_end_cpu_s for turn in turns)
-    encoder_s = sum(turn.encoder_s for turn in turns)
-    end_to_end_s = sum(turn.end_to_end_s for turn in turns)
+    first_s = sum(turn.end_to_end_s for turn in turns[Modality.IMAGE])
     second, command = spread(again), spread(commands)
+    counts = {Modality.IMAGE: options.images, **options.others}
+    kinds = {
+        str(kind): {"files": counts[kind], **_figures(measured)} for kind, measured in turns.items()
+    }
     return {
-        "schema": 1,
+        "schema": 2,
         "encoder": {"name": encoder.spec.name, "fingerprint": encoder.spec.fingerprint},
-        "ratio": encoder_s / end_to_end_s,
         "target_ratio": TARGET_STAND_IN_RATIO if isinstance(encoder, StandIn) else TARGET_RATIO,
-        "encoder_cpu_share": encoder_cpu_s / end_to_end_cpu_s,
-        "other_cpu_ms": 1000 * (end_to_end_cpu_s - encoder_cpu_s) / options.images,
-        "ratios": spread([turn.encoder_s / turn.end_to_end_s for turn in turns]),
-        "images": sum(turn.images for turn in turns),
+        **_figures(turns[Modality.IMAGE]),
+        "kinds": kinds,
         "made": options.folder is None,
-        "images_per_s": {
-            "encoder_only": options.images / encoder_s,
-            "end_to_end": options.images / end_to_end_s,
-        },
         "second_run": {
-            "first_s": end_to_end_s,
+            "first_s": first_s,
             "seconds": second,
-            "speed_up": end_to_end_s / second["median"],
+            "speed_up": first_s / second["median"],
             "command_seconds": command,
-            "command_speed_up": end_to_end_s / command["median"],
+            "command_speed_up": first_s / command["median"],
             "target_speed_up": TARGET_SPEED_UP,
         },
         "settings": {
@@ -154,36 +159,60 @@ def _result(
             "batch_items": options.ingest.batch_items,
             "decode_threads": options.ingest.decode_threads,
         },
-        "machine": machine("omnidex", "torch", "lancedb", "pillow", "numpy"),
+        "machine": machine("omnidex", "torch", "lancedb", "pillow", "av", "numpy"),
     }
 
 
-def _slices(root: Path, options: IngestBenchmark) -> list[Path]:
-    """Folders under `root` with the images, as equal in number as can be."""
-    if options.folder is None:
-        paths = write_photos(root.parent / "made", options.images, seed=options.seed)
+def _figures(turns: Sequence[_Turn]) -> dict[str, object]:
+    """What was measured of one kind of media."""
+    items = sum(turn.items for turn in turns)
+    encoder_s, encoder_cpu_s = (
+        sum(turn.encoder_s for turn in turns),
+        sum(turn.encoder_cpu_s for turn in turns),
+    )
+    end_to_end_s, end_to_end_cpu_s = (
+        sum(turn.end_to_end_s for turn in turns),
+        sum(turn.end_to_end_cpu_s for turn in turns),
+    )
+    return {
+        "ratio": encoder_s / end_to_end_s,
+        "ratios": spread([turn.encoder_s / turn.end_to_end_s for turn in turns]),
+        "items": items,
+        "encoder_cpu_share": encoder_cpu_s / end_to_end_cpu_s,
+        "encoder_cpu_ms": 1000 * encoder_cpu_s / items,
+        "other_cpu_ms": 1000 * (end_to_end_cpu_s - encoder_cpu_s) / items,
+        "items_per_s": {"encoder_only": items / encoder_s, "end_to_end": items / end_to_end_s},
+    }
+
+
+def _slices(root: Path, kind: Modality, count: int, options: IngestBenchmark) -> list[Path]:
+    """Folders under `root` with the files of one kind, as equal in number as can be."""
+    if kind is not Modality.IMAGE or options.folder is None:
+        paths = write_files(root.parent / f"made-{kind}", kind, count, seed=options.seed)
     else:
         found = sorted(path for path in options.folder.rglob("*") if path.is_file())
         paths = [path for path in found if guess_modality(path) is Modality.IMAGE]
-        if len(paths) < options.images:
+        if len(paths) < count:
             raise OmniError(
-                f"{options.folder} holds {len(paths)} images, {options.images} are wanted",
+                f"{options.folder} holds {len(paths)} images, {count} are wanted",
                 hint="ask for fewer images, or leave the folder out to have them made",
             )
     folders = [root / f"slice{number}" for number in range(options.turns)]
     for folder in folders:
         folder.mkdir(parents=True)
-    for number, path in enumerate(paths[: options.images]):
-        target = folders[number * options.turns // options.images]
+    for number, path in enumerate(paths[:count]):
+        target = folders[number * options.turns // count]
         (target / f"{number:06d}{path.suffix}").write_bytes(path.read_bytes())
     return folders
 
 
-def _warm_up_slice(folder: Path, like: Path) -> Path:
-    folder.mkdir()
+def _warm_up(scratch: Path, like: Path, encoder: Encoder, options: IngestOptions) -> None:
+    folder = scratch / "files"
+    folder.mkdir(parents=True)
     for path in sorted(like.iterdir())[:32]:
         (folder / path.name).write_bytes(path.read_bytes())
-    return folder
+    with Collection.create(scratch / "collection", encoder.spec, means=encoder.means) as collection:
+        _turn(folder, encoder, collection, options, encoder_first=True)
 
 
 def _turn(
@@ -200,7 +229,7 @@ def _turn(
         for item in open_media(path, encoder.spec.layout)[1]
     ]
     encode = lambda: _encode(encoder, items, batch_items=options.batch_items)  # noqa: E731
-    index = lambda: _index(folder, encoder, collection, options, images=len(items))  # noqa: E731
+    index = lambda: _index(folder, encoder, collection, options, items=len(items))  # noqa: E731
     if encoder_first:
         alone, whole = _timed(encode), _timed(index)
     else:
@@ -223,16 +252,16 @@ def _encode(encoder: Encoder, items: Sequence[MediaItem], *, batch_items: int) -
 
 
 def _index(
-    root: Path, encoder: Encoder, collection: Collection, options: IngestOptions, *, images: int
+    root: Path, encoder: Encoder, collection: Collection, options: IngestOptions, *, items: int
 ) -> None:
     report = ingest([root], collection, encoder, options=options, progress=None)
-    if report.items != images:
+    if report.items != items:
         problem = f", such as {report.problems[0].message}" if report.problems else ""
         raise OmniError(
-            f"{report.items} of {images} images were indexed{problem}",
-            hint="the images must be readable and all different",
+            f"{report.items} of {items} items were indexed{problem}",
+            hint="the files must be readable and all different",
         )
 
 
 def _again(root: Path, encoder: Encoder, collection: Collection, options: IngestBenchmark) -> float:
-    return seconds(lambda: _index(root, encoder, collection, options.ingest, images=0))
+    return seconds(lambda: _index(root, encoder, collection, options.ingest, items=0))

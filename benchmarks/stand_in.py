@@ -1,4 +1,4 @@
-"""An encoder that takes the time of an accelerator, or none; vectors follow from the bytes."""
+"""Encoders that take the time of an accelerator, of a core, or none; vectors follow from bytes."""
 
 import hashlib
 import time
@@ -32,6 +32,27 @@ class StandIn:
         for row, item in zip(vectors, items, strict=True):
             row[:] = _vector(item.content)
         time.sleep(max(0.0, end - time.perf_counter()))
+        return vectors
+
+
+class Costly(StandIn):
+    """Spends a fixed CPU time on every item, as an encoder on a core does."""
+
+    def __init__(self, item_ms: float) -> None:
+        """Set the cost.
+
+        Args:
+            item_ms: Milliseconds of CPU for each item.
+        """
+        super().__init__()
+        self._cpu_s = item_ms / 1000
+
+    def encode(self, items: Sequence[MediaItem]) -> Float32[np.ndarray, "items dim"]:
+        """See `Encoder.encode`."""
+        end = time.thread_time() + self._cpu_s * len(items)
+        vectors = super().encode(items)
+        while time.thread_time() < end:
+            sum(range(1000))
         return vectors
 
 

@@ -1,4 +1,4 @@
-"""`omnidex bench ingest`, `speedup`, `rescan` and `memory`: what indexing costs."""
+"""`omnidex bench speedup`, `rescan` and `memory`: what parts of indexing cost."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,68 +9,7 @@ from . import render
 from .bench_options import EncoderOption, load_once
 from .bench_output import print_measurement
 from .errors import UsageProblem
-from .options import JsonOption, ThreadsOption
-
-
-def ingest(
-    *,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--folder",
-            metavar="DIR",
-            help="Take the images from here; without it, they are made.",
-            show_default=False,
-        ),
-    ] = None,
-    images: Annotated[int, typer.Option("--images", min=1, metavar="N", help="How many.")] = 1000,
-    turns: Annotated[
-        int, typer.Option("--turns", min=1, metavar="N", help="Into how many slices they are cut.")
-    ] = 4,
-    encoder: EncoderOption = "omni",
-    stand_in: Annotated[
-        float | None,
-        typer.Option(
-            "--stand-in",
-            metavar="RATE",
-            help="Instead of an encoder, something that takes the time of RATE items a second.",
-            show_default=False,
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", min=1, metavar="N", help="How many threads decode."),
-    ] = None,
-    threads: ThreadsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure how much of an encoder's own throughput indexing keeps.
-
-    The ratio is end-to-end / encoder-only throughput, measured in one run.
-    The speed-up is that of indexing the same folder again, unchanged.
-
-    Example:
-    omnidex bench ingest --images 200 --json
-    """
-    from omnidex_benchmarks.ingest import IngestBenchmark, run
-    from omnidex_benchmarks.stand_in import StandIn
-
-    from indexer import IngestOptions
-
-    if stand_in is not None and not stand_in > 0:
-        raise UsageProblem(f"--stand-in takes a rate above 0, not {stand_in}")
-    loaded = load_once(encoder, threads)() if stand_in is None else StandIn(stand_in)
-    ingesting = IngestOptions() if jobs is None else IngestOptions(decode_threads=jobs)
-    with render.progress() as advance:
-        options = IngestBenchmark(
-            images=images,
-            turns=min(turns, images),
-            folder=folder,
-            ingest=ingesting,
-            progress=lambda done, total: advance("Measuring", done, total),
-        )
-        result = run(loaded, options)
-    print_measurement(result, as_json=as_json)
+from .options import JsonOption
 
 
 def speedup(

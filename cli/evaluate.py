@@ -13,6 +13,7 @@ from . import (
     bench_drawing,
     bench_generate,
     bench_imagine,
+    bench_ingest,
     bench_rerank,
     bench_speed,
     bench_turns,
@@ -48,7 +49,8 @@ app.command("turns")(bench_turns.turns)
 app.command("tables")(bench_upkeep.tables)
 app.command("check")(bench_upkeep.check)
 app.command("mteb")(bench_upkeep.mteb)
-app.command("ingest")(bench_speed.ingest)
+app.command("ingest")(bench_ingest.ingest)
+app.command("engines")(bench_ingest.engines)
 app.command("speedup")(bench_speed.speedup)
 app.command("rescan")(bench_speed.rescan)
 app.command("memory")(bench_speed.memory)

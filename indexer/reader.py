@@ -74,11 +74,9 @@ class Reader:
         version = newest_version(self._directory, manifest.spec)
         if version is None:
             return None
-        state = self._state or self._open(manifest)
+        state = self._state
         if state is None or state.manifest.version != version:
-            state = self._open(manifest)
-            if state is None or state.manifest.version != version:
-                state = self.refresh(manifest)
+            state = self._open(manifest, version=version) or self.refresh(manifest)
         try:
             for segment in state.segments:
                 segment.check()
@@ -327,14 +325,16 @@ class Reader:
                 segment.check_facts()
         return found
 
-    def _open(self, manifest: Manifest, folder: Path | None = None) -> State | None:
-        """What is published now, whatever its version; None if it can't be used."""
+    def _open(
+        self, manifest: Manifest, folder: Path | None = None, *, version: int | None = None
+    ) -> State | None:
+        """What is published now; None if it can't be used, or is not of the version wanted."""
         if folder is None:
             folder = cache_folder(self._directory, manifest)
         for _ in range(_ATTEMPTS):
             stamp = published_stamp(folder)
             published = read_published(folder)
-            if published is None:
+            if published is None or version not in (None, published.version):
                 return None
             segments = tuple(
                 Segment(entry, folder, self._directory, manifest.spec.dim)

@@ -8,7 +8,10 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 
 from omni_encoder import MediaError, Modality
@@ -22,6 +25,7 @@ from .stamps import make_stamp, regular
 from .types import Problem
 
 _SUFFIXES = frozenset(SUFFIXES)
+_NUMBERS = attrgetter("st_size", "st_mtime_ns", "st_ino", "st_ctime_ns")
 
 
 @dataclass(slots=True)
@@ -237,7 +241,7 @@ def _look(
             and name[0] != "."
             and entry.is_file(follow_symlinks=False)
         ]
-    plain = set(taken)
+    plain = set(taken) if len(taken) < len(entries) else ()
     for entry in entries if len(taken) < len(entries) else ():
         name = entry.name
         if entry in plain or name == IGNORE_NAME:
@@ -274,13 +278,8 @@ def _stamp_all(
     taken: Sequence[os.DirEntry[str]], folder: _Folder, marks: Marks, found: Scan
 ) -> None:
     """Take the media files of a folder, or count them if it is as it was marked."""
-    sound = _sound(taken, found)
-    statuses = [entry.stat() for entry in sound]
-    numbers = [
-        number
-        for status in statuses
-        for number in (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
-    ]
+    sound, statuses = _sound(taken, found)
+    numbers = list(chain.from_iterable(map(_NUMBERS, statuses)))
     besides = _besides(sound, folder, found)
     sound = [entry for entry in sound if entry.name in besides] if folder.sidecars else sound
     names = [entry.name for entry in sound]
@@ -300,14 +299,14 @@ def _stamp_all(
         found.files[os.fsencode(entry.path)] = stamp
 
 
-def _sound(taken: Sequence[os.DirEntry[str]], found: Scan) -> Sequence[os.DirEntry[str]]:
-    """Those that are regular files, or links to one. An entry keeps its status from now on."""
-    try:
-        modes = {entry.stat().st_mode for entry in taken}
-    except OSError:
-        modes = {0}
-    if all(map(stat.S_ISREG, modes)):
-        return taken
+def _sound(
+    taken: Sequence[os.DirEntry[str]], found: Scan
+) -> tuple[Sequence[os.DirEntry[str]], list[os.stat_result]]:
+    """Those that are regular files, or links to one, and the status that each keeps from now on."""
+    with suppress(OSError):
+        statuses = [entry.stat() for entry in taken]
+        if all(map(stat.S_ISREG, {status.st_mode for status in statuses})):
+            return taken, statuses
     sound: list[os.DirEntry[str]] = []
     for entry in taken:
         try:
@@ -315,7 +314,7 @@ def _sound(taken: Sequence[os.DirEntry[str]], found: Scan) -> Sequence[os.DirEnt
             sound.append(entry)
         except OSError as error:
             found.problems.append(_not_looked_at(Path(entry.path), error))
-    return sound
+    return sound, [entry.stat() for entry in sound]
 
 
 def _besides(

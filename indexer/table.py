@@ -1,7 +1,7 @@
 """The vectors and what is known of every item: a LanceDB table, the truth of a collection.
 
-This is the only module that imports lancedb and pyarrow. That takes over a second, so whoever can
-do without it imports this module late.
+This is the only module that imports pyarrow and, through `lean_lancedb`, lancedb. That takes over a
+second, so whoever can do without it imports this module late.
 """
 
 import hashlib
@@ -13,16 +13,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
-import lancedb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float16, Float64, Int8, Int64
-from lancedb.table import Table
 
 from omni_encoder import CollectionError, EncoderSpec, Modality, QueryError
 
 from .catalogue import ContentKey, ContentRow
+from .lean_lancedb import Table, connect
 from .manifest import LANCE_NAME, has_table, table_name, version_file
 from .rows import ItemRow, Items
 from .types import Version
@@ -73,7 +72,7 @@ class VectorTable:
         path = directory / LANCE_NAME
         # Zero: every look at the table sees what another process has just committed.
         interval = None if pinned else timedelta(0)
-        database = lancedb.connect(path, read_consistency_interval=interval)
+        database = connect(path, read_consistency_interval=interval)
         try:
             if create and not has_table(directory, spec):
                 # Row numbers that survive deletes and merges, which only creation can ask for.

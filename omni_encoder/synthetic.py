@@ -32,12 +32,13 @@ def write_photos(
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"photo{number:05d}.jpg" for number in range(count)]
     for number, path in enumerate(paths):
-        pixels = _photo(np.random.default_rng([seed, number]), size)
+        pixels = photo(np.random.default_rng([seed, number]), size)
         Image.fromarray(pixels).save(path, quality=85)
     return paths
 
 
-def _photo(generator: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def photo(generator: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """One photo-like image of a width and height, as uint8 [height, width, 3]."""
     width, height = size
     coarse = np.full((2**OCTAVES, 2**OCTAVES, 3), 128.0, dtype=np.float32)
     for octave in range(OCTAVES):

@@ -64,31 +64,6 @@ def test_killed_at_random_times_it_ends_as_if_it_had_not_been(tmp_path: Path) ->
         assert (again.unchanged, again.failed_before, again.items) == (199, 1, 0)
 
 
-@pytest.mark.slow
-def test_a_hundred_kills_over_one_run_leave_what_an_undisturbed_run_does(tmp_path: Path) -> None:
-    media = write_folder(tmp_path / "media", texts=1200, images=900, sounds=40)
-    for seed in range(0, 400, 8):
-        write_text(media / f"copy{seed}.txt", seed, words=150 if seed % 5 == 0 else 20)
-    expected = undisturbed(media, tmp_path / "expected")
-    generator = random.Random(1)
-    directory = tmp_path / "collection"
-    command = [sys.executable, "-m", "tests.integration.ingest_child", directory, media]
-    for _ in range(100):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as child:
-            assert child.stdout is not None
-            for _ in range(generator.randint(1, 24)):
-                if not child.stdout.readline():
-                    break
-            time.sleep(generator.uniform(0, 0.03))
-            child.send_signal(signal.SIGKILL)
-    encoder = ToyEncoder()
-    with Collection.open_or_create(directory, encoder.spec) as collection:
-        report = ingest([media], collection, encoder, options=SMALL)
-        assert report.failed == 0
-        assert items_of(collection) == expected
-        assert ingest([media], collection, encoder).items == 0
-
-
 class Killed(BaseException):
     """Stands for a SIGKILL: nothing of the writer runs after it."""
 

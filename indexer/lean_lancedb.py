@@ -1,0 +1,34 @@
+"""lancedb without the client of its REST service, whose import takes longer than all the rest.
+
+The client's package imports all it has, classes for every call of the service, built by pydantic.
+lancedb needs its data models alone, so the package is entered without being run: its parts can be
+imported, and whoever wants a name of the package itself makes it run then.
+"""
+
+import sys
+from importlib.util import find_spec, module_from_spec
+
+_CLIENT = "lance_namespace_urllib3_client"
+
+
+def _enter_client() -> None:
+    spec = None if _CLIENT in sys.modules else find_spec(_CLIENT)
+    if spec is None or spec.loader is None:  # it has been imported, or lancedb does without it now
+        return
+    package, loader = module_from_spec(spec), spec.loader
+
+    def run_it(name: str) -> object:
+        package.__dict__.pop("__getattr__", None)
+        loader.exec_module(package)
+        return getattr(package, name)
+
+    package.__dict__["__getattr__"] = run_it
+    sys.modules[_CLIENT] = package
+
+
+_enter_client()
+
+from lancedb import connect  # noqa: E402 - the client must be entered before
+from lancedb.table import Table  # noqa: E402 - the same
+
+__all__ = ["Table", "connect"]

@@ -4,7 +4,7 @@ The cost is one matrix product, so it is also the right index for small collecti
 """
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float16, Float32, Int64
 
 MARGIN = 1e-5
 """More than float32 can be wrong by in the dot product of two unit vectors."""
@@ -18,6 +18,26 @@ def centre_rows(
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
     # Below this, what is left is rounding of the stored vectors, not a direction.
     return np.where(norms > MARGIN, centred / np.maximum(norms, MARGIN), 0).astype(np.float32)
+
+
+def cosines(
+    query: Float32[np.ndarray, " dim"],
+    vectors: Float16[np.ndarray, "items dim"],
+    mean: Float32[np.ndarray, " dim"],
+) -> Float32[np.ndarray, " items"]:
+    """Scores of stored vectors, less a mean; in double precision, so that equal ones score equal.
+
+    Args:
+        query: Unit length.
+        vectors: As they are stored.
+        mean: What is subtracted; a vector that equals it scores 0.
+    """
+    centred = vectors - mean.astype(np.float64)
+    lengths = np.sqrt(np.vecdot(centred, centred))
+    # Not a matrix product: that sums in an order which depends on the row's place.
+    products = np.vecdot(centred, query.astype(np.float64))
+    lengths[lengths <= MARGIN] = np.inf
+    return (products / lengths).astype(np.float32)
 
 
 def nearest_rows(

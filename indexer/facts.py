@@ -27,11 +27,17 @@ from .words import Unit, create, folded, lengths, look, occurrences
 _AT_ONCE = 500
 _SAID = ("caption", "title", "text")
 _FACTS = ", ".join(FACTS)
+_AT = f"SELECT {_FACTS} FROM items WHERE position = ?"  # noqa: S608
 _LOCATED = (
     "(SELECT items.*, CAST(files.path AS TEXT) AS path, files.path AS raw_path,"
     " files.size AS bytes, files.mtime_ns / 1e9 AS mtime FROM items LEFT JOIN located.files ON"
     " files.content = items.content AND files.modality = items.modality) AS items"
 )
+
+
+_Text, _Whole, _Real = str | None, int | None, float | None
+_Values = tuple[str, str, str, int, _Real, _Real, str, _Text, _Text, _Text, _Whole, _Whole, _Real]
+"""What `FACTS` are."""
 
 
 def write_facts(rows: Iterable[tuple[object, ...]], path: Path) -> None:
@@ -121,22 +127,16 @@ class FactsFile:
         Raises:
             CacheDamaged: They aren't what was written.
         """
-        found: dict[int, tuple[object, ...]] = {}
-        wanted = cast("list[int]", positions.tolist())
-        for start in range(0, len(wanted), _AT_ONCE):
-            listed = ", ".join(map(str, wanted[start : start + _AT_ONCE]))
-            sql = f"SELECT position, {_FACTS} FROM items WHERE position IN ({listed})"  # noqa: S608
-            with _sound():
-                for position, *values in self._connection.execute(sql):
-                    found[position] = tuple(values)
+        found: list[tuple[object, ...]] = []
+        with _sound():
+            for position in cast("list[int]", positions.tolist()):
+                # A statement that stays the same is prepared once.
+                found += self._connection.execute(_AT, (position,)).fetchall() or [()]
         if self._sums is not None:
-            for position in wanted:
-                if checksum(found.get(position, ())) != self._sums[position]:
-                    raise CacheDamaged("what is known of an item has changed")
-        numbers = cast("list[int]", rows.tolist())
-        return [
-            to_facts(row, found[position]) for row, position in zip(numbers, wanted, strict=True)
-        ]
+            sums = cast("list[int]", self._sums[positions].tolist())
+            if sums != list(map(checksum, found)):
+                raise CacheDamaged("what is known of an item has changed")
+        return list(map(to_facts, cast("list[int]", rows.tolist()), found))
 
     def find(self, content_prefix: str) -> Int64[np.ndarray, " found"]:
         """The positions of the items whose content begins with some hexadecimal digits.
@@ -282,21 +282,22 @@ def _sound() -> Generator[None, None, None]:
 
 def to_facts(row: int, values: Sequence[object]) -> Facts:
     """Name the `FACTS` of one item."""
-    known = dict(zip(FACTS, values, strict=True))
-    start = cast("float | None", known["start_s"])
+    item, content, kind, part, start, end, mime, title, caption, text, width, height, seconds = (
+        cast("_Values", values)
+    )
     return Facts(
         row=row,
-        id=cast("str", known["id"]),
-        key=ContentKey(cast("str", known["content"]), Modality(cast("str", known["modality"]))),
-        part=cast("int", known["part"]),
-        span=None if start is None else Span(start, cast("float", known["end_s"])),
-        mime=cast("str", known["mime"]),
-        title=cast("str | None", known["title"]),
-        caption=cast("str | None", known["caption"]),
-        text=cast("str | None", known["text"]),
-        width=cast("int | None", known["width"]),
-        height=cast("int | None", known["height"]),
-        duration=cast("float | None", known["duration"]),
+        id=item,
+        key=ContentKey(content, Modality(kind)),
+        part=part,
+        span=None if start is None else Span(start, cast("float", end)),
+        mime=mime,
+        title=title,
+        caption=caption,
+        text=text,
+        width=width,
+        height=height,
+        duration=seconds,
     )
 
 

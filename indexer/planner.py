@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from .exact import centre_rows
+from .asking import Asked, kth
+from .exact import centre_rows, cosines
 from .manifest import Means
-from .segment import Asked, Segment, kth
+from .segment import Segment
 from .types import Merge
 
 BACKGROUND = 512
@@ -63,9 +64,9 @@ def nearest(
     Raises:
         CacheDamaged: A segment isn't what was published.
     """
-    kinds = list(dict.fromkeys(segment.entry.modality for segment in segments))
     if search.merge is Merge.COSINE:
         return _scored(segments, search, means, masks)
+    kinds = list(dict.fromkeys(segment.entry.modality for segment in segments))
     found: list[Found] = []
     keys: list[Float32[np.ndarray, " found"]] = []
     for kind in kinds:
@@ -101,19 +102,25 @@ def _scored(
         )
         for i, segment in enumerate(segments)
     ]
-    floor = -np.inf
+    chosen = [listed.positions for listed in lists]
     if len(lists) > 1:
-        floor = kth(np.concatenate([one.scores - one.errors for one in lists]), search.k)
-    rows: list[Int64[np.ndarray, " listed"]] = [np.zeros(0, np.int64)]
-    scores: list[Float32[np.ndarray, " listed"]] = [np.zeros(0, np.float32)]
-    for segment, listed in zip(segments, lists, strict=True):
-        positions = listed.positions[listed.scores + listed.errors >= floor]
-        if len(positions):
-            rows.append(segment.rows[positions])
-            scores.append(final_scores(segment, positions, search.query, means))
-    all_rows, all_scores = np.concatenate(rows), np.concatenate(scores)
-    order = np.lexsort((all_rows, -all_scores))[: search.k]
-    return Found(all_rows[order], all_scores[order])
+        floor = kth(np.concatenate([one.scores - one.error for one in lists]), search.k)
+        chosen = [one.positions[one.scores + one.error >= floor] for one in lists]
+    found = [
+        Found(segment.rows[positions], final_scores(segment, positions, search.query, means))
+        for segment, positions in zip(segments, chosen, strict=True)
+        if len(positions)
+    ]
+    if len(found) == 1:
+        return _ordered(found[0], search.k)
+    rows = np.concatenate([np.zeros(0, np.int64), *(one.rows for one in found)])
+    scores = np.concatenate([np.zeros(0, np.float32), *(one.scores for one in found)])
+    return _ordered(Found(rows, scores), search.k)
+
+
+def _ordered(found: Found, k: int) -> Found:
+    order = np.lexsort((found.rows, -found.scores))[:k]
+    return Found(found.rows[order], found.scores[order])
 
 
 def final_scores(
@@ -122,12 +129,8 @@ def final_scores(
     query: Float32[np.ndarray, " dim"],
     means: Means,
 ) -> Float32[np.ndarray, " chosen"]:
-    """Scores in double precision, so that equal vectors have equal ones wherever they lie."""
-    raw = segment.raw(positions).astype(np.float32)
-    centred = centre_rows(raw, means[segment.entry.modality])
-    # Not a matrix product: that sums in an order which depends on the row's place.
-    precise = np.einsum("id,d->i", centred.astype(np.float64), query.astype(np.float64))
-    return precise.astype(np.float32)
+    """The exact scores of some items: equal vectors have equal ones, wherever they lie."""
+    return cosines(query, segment.raw(positions), means[segment.entry.modality])
 
 
 def _background(

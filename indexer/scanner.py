@@ -91,7 +91,7 @@ class Codes:
         self._codes = codes
         self._vectors = vectors
         self._refined = None if vectors is None else faiss.IndexRefine(index, vectors.index)
-        self._unfiltered: dict[int, _Parameters] = {}
+        self._asked: _Parameters | None = None
 
     @classmethod
     def train(
@@ -181,11 +181,10 @@ class Codes:
     ) -> Found:
         """The rows that look best by their codes, with their inner products from the vectors."""
         assert self._refined is not None  # codes that are searched belong to vectors
-        if mask is not None:
-            parameters = _Parameters(probes, mask)
-        elif (parameters := self._unfiltered.get(probes)) is None:
-            parameters = self._unfiltered[probes] = _Parameters(probes, None)
-        scores, rows = self._refined.search(query[None], count, params=parameters.refined)
+        asked = self._asked
+        if asked is None or asked.mask is not mask or asked.probes != probes:
+            asked = self._asked = _Parameters(probes, mask)
+        scores, rows = self._refined.search(query[None], count, params=asked.refined)
         if rows[0, -1] >= 0:  # those that are missing come last
             return rows[0], scores[0]
         found = rows[0] >= 0
@@ -196,6 +195,8 @@ class _Parameters:
     """How codes are searched. SWIG keeps no reference to what a field is set to, so this does."""
 
     def __init__(self, probes: int, mask: Bool[np.ndarray, " rows"] | None) -> None:
+        self.probes = probes
+        self.mask = mask
         self._selector = None if mask is None else _selector(mask)
         self._lists = faiss.SearchParametersIVF()
         self._lists.nprobe = probes

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from . import render
-from .bench_options import EncoderOption, load_once
+from .bench_options import load_once
 from .bench_output import print_measurement
 from .errors import UsageProblem
 from .options import JsonOption

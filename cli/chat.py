@@ -11,7 +11,6 @@ import typer
 
 from . import render
 from .errors import FAILED, NOTHING_FOUND, UsageProblem, tell_line
-from .imagining import SUFFIXES
 from .options import (
     CheckpointOption,
     FlowOption,
@@ -25,6 +24,7 @@ from .options import (
     TokensOption,
 )
 from .prompts import Given, file_item, kind_named, prompt_items
+from .synthetic import SUFFIXES
 
 if TYPE_CHECKING:
     from omni_encoder.dialogue import Dialogue, Turn

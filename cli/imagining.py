@@ -12,6 +12,7 @@ import typer
 
 from . import render, showing
 from .errors import UsageProblem
+from .synthetic import SUFFIXES, Drawn
 
 if TYPE_CHECKING:
     from omni_encoder import MediaItem, Modality
@@ -46,10 +47,6 @@ KeepOption = Annotated[
     ),
 ]
 
-SYNTHETIC_LINE = "-- synthetic: drawn from the query, in no collection --"
-SUFFIXES = {"text": ".txt", "image": ".png", "audio": ".wav", "video": ".gif"}
-"""Of files that drawn things are written to."""
-
 _AUTO = "auto"
 _KINDS = (_AUTO, *SUFFIXES)
 _HINT = f"say a kind and how much it counts: --imagine image:0.2; kinds are {', '.join(_KINDS)}"
@@ -69,36 +66,6 @@ class Wanted:
 
     kind: str
     weight: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A drawn thing that was written.
-
-    Attributes:
-        modality: What it is.
-        path: Its file.
-        text: What it says, if it is a text.
-        seed: It was drawn with.
-        number: Of several of one seed, from 1.
-    """
-
-    modality: str
-    path: Path
-    text: str | None
-    seed: int
-    number: int
-
-    def as_json(self) -> dict[str, object]:
-        """As it stands in JSON."""
-        return {
-            "synthetic": True,
-            "modality": self.modality,
-            "file": str(self.path),
-            "text": self.text,
-            "seed": self.seed,
-            "number": self.number,
-        }
 
 
 def wanted(given: str | None) -> Wanted | None:
@@ -295,21 +262,3 @@ def _slug(query: "Query") -> str:
     """A part of a file name that says what was asked."""
     words = re.findall(r"[a-z0-9]+", showing.asked(query).lower())
     return "-".join(words)[:_LONGEST_NAME].strip("-") or "query"
-
-
-def print_drawn(drawn: Sequence[Drawn]) -> None:
-    """Write what was drawn as a block of its own; piped, `synthetic` stands where ranks do."""
-    if not drawn:
-        return
-    rows = [
-        ["synthetic", one.modality, str(one.path), render.one_line(one.text or "")] for one in drawn
-    ]
-    columns = (
-        render.Column("#"),
-        render.Column("kind"),
-        render.Column("path", overflow="fold"),
-        render.Column("what", overflow="ellipsis", movable=True),
-    )
-    if render.on_terminal():
-        render.write(f"\n{SYNTHETIC_LINE}\n")
-    render.table(columns, rows)

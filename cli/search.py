@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import imagining, parts, query_options, render, showing, turning
+from . import imagining, parts, query_options, render, showing, synthetic, turning
 from .answers import hit_json, query_json
 from .errors import NOTHING_FOUND, UsageProblem
 from .hybrid import HybridOption, TextWeightOption, hybrid_mode
@@ -190,15 +190,12 @@ def search(
         imagined = imagining.report(retriever, query, keep)
         drawn = imagining.filled(hits, query, filling, retriever)
     if as_json:
-        document = {"schema": render.SCHEMA, "query": query_json(query), "imagined": imagined}
-        document["hits"] = list(map(hit_json, hits))
-        document["synthetic"] = [one.as_json() for one in drawn]
-        render.write_json(document)
+        render.write_json(_document(query, imagined, hits, drawn))
     elif paths_only or null:
         showing.write_paths(hits, end="\0" if null else "\n")
     else:
         print_hits(hits, thumbs=thumbs, collection=directory)
-        imagining.print_drawn(drawn)
+        synthetic.print_drawn(drawn)
     if html_file is not None:
         showing.write_sheet(
             hits, html_file, title=showing.asked(query), collection=directory, drawn=drawn
@@ -209,6 +206,21 @@ def search(
         if not as_json:
             render.note("Nothing found.")
         raise typer.Exit(NOTHING_FOUND)
+
+
+def _document(
+    query: "Query",
+    imagined: dict[str, object] | None,
+    hits: Sequence["Hit"],
+    drawn: Sequence[synthetic.Drawn],
+) -> dict[str, object]:
+    return {
+        "schema": render.SCHEMA,
+        "query": query_json(query),
+        "imagined": imagined,
+        "hits": list(map(hit_json, hits)),
+        "synthetic": [one.as_json() for one in drawn],
+    }
 
 
 def print_hits(hits: Sequence["Hit"], *, thumbs: str, collection: Path) -> None:

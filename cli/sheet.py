@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from indexer import Record
     from retrieval import Hit
 
-    from .imagining import Drawn
+    from .synthetic import Drawn
 
 _TEXT_CHARACTERS = 280
 _STYLE = """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from retrieval import Hit, Query
 
     from . import pictures
-    from .imagining import Drawn
+    from .synthetic import Drawn
 
 _LINES = 5
 WEAK_LINE = "-- weak below --"

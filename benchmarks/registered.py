@@ -17,6 +17,7 @@ from .system import SystemBenchmark
 from .timing import Spread, spread
 
 _MANIFEST = "a manifest, as for `manifest`; --split FILE keeps the ids under its `validation`"
+_CONFIG = "a TOML file with a section [ablation]"
 _TARGETS = (0.8, 0.9, 0.95, 0.99)  # recall that codes are tuned to, a point of the curve each
 
 
@@ -159,6 +160,30 @@ def _weak(request: Request) -> Mapping[str, object]:
     )
 
 
+def _drawing(request: Request) -> Mapping[str, object]:
+    from omni_encoder.flow_generate import GenerateRule
+    from omni_encoder.generator import OmniGenerator
+
+    from .drawing import DrawingOptions, run
+
+    options = DrawingOptions(
+        GenerateRule(steps=4 if request.quick else 16, seed=request.seed),
+        4 if request.quick else 100,
+        request.progress,
+    )
+    generator = OmniGenerator.load(threads=request.threads)
+    manifest = _manifest(request, "drawing")
+    return run(manifest, generator=generator, split=request.split, options=options)
+
+
+def _ablation(request: Request) -> Mapping[str, object]:
+    from .ablation import run
+
+    if request.data is None or not request.data.is_file():
+        raise OmniError("ablation has no config", hint=f"--data: {_CONFIG}")
+    return run(request.data, seeds=1 if request.quick else 3, progress=request.progress)
+
+
 def _manifest(request: Request, name: str) -> Path:
     if request.data is None or not request.data.is_file():
         raise OmniError(f"{name} has no data: no manifest was named", hint=f"--data: {_MANIFEST}")
@@ -193,4 +218,10 @@ MIXED = SystemBenchmark(
 )
 WEAK = SystemBenchmark(
     "weak", "Whether the weak mark tells nonsense from true hits", _weak, _MANIFEST, "asking"
+)
+DRAWING = SystemBenchmark(
+    "drawing", "Whether what is drawn is what was asked for", _drawing, _MANIFEST, "asking"
+)
+ABLATION = SystemBenchmark(
+    "ablation", "Small models that differ in one thing each; trains", _ablation, _CONFIG, "asking"
 )

@@ -1,13 +1,12 @@
 """`omnidex bench drawing`: whether what is drawn is what was asked for."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from . import render
-from .errors import UsageProblem
+from .bench_options import ManifestArgument, SplitOption, must_be_manifest
 from .options import (
     CheckpointOption,
     FlowOption,
@@ -33,22 +32,9 @@ _SHOWN = (
 
 
 def drawing(
-    manifest: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MANIFEST", help="A JSONL file beside its media.", show_default=False
-        ),
-    ],
+    manifest: ManifestArgument,
     *,
-    split: Annotated[
-        Path | None,
-        typer.Option(
-            "--split",
-            metavar="FILE",
-            help="A JSON file; only the ids under `validation` are used.",
-            show_default=False,
-        ),
-    ] = None,
+    split: SplitOption = None,
     count: Annotated[
         int, typer.Option("--count", min=4, metavar="N", help="Items a direction.")
     ] = 100,
@@ -69,8 +55,8 @@ def drawing(
     Example:
     omnidex bench drawing manifest.jsonl --split split.json --guidance 2
     """
-    if not manifest.is_file():
-        raise UsageProblem(f"there is no manifest {manifest}", hint="give a JSONL file")
+    must_be_manifest(manifest)
+
     from omnidex_benchmarks.drawing import DrawingOptions, run
 
     from omni_encoder.flow_generate import GenerateRule

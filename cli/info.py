@@ -10,12 +10,13 @@ import typer
 from . import render
 from .answers import record_json
 from .errors import FAILED
-from .index_report import problem_json
+from .index_report import count_files, problem_json
 from .options import CollectionOption, JsonOption, collection_directory, is_id, item_id
 from .search_state import search_facts, search_json
 
 if TYPE_CHECKING:
     from indexer import Collection, Record
+    from indexer.types import Removal
     from omni_encoder.diagnosis import Finding, State
 
 _ALL_KINDS = ("text", "image", "audio", "video")
@@ -165,13 +166,22 @@ def rm(
                 "collection": str(directory),
                 "paths": [str(path) for path in removal.paths],
                 "items_removed": removal.items,
+                "copies": removal.copies,
             }
         )
         return
-    render.write(
-        f"Removed {removal.items} items of {len(removal.paths)} files from the collection; "
-        "the files themselves stay.\n"
-    )
+    render.write(_removed(removal))
+
+
+def _removed(removal: "Removal") -> str:
+    files = count_files(len(removal.paths))
+    stay = "the files themselves stay.\n"
+    if not removal.copies:
+        return f"Removed {removal.items} items of {files} from the collection; {stay}"
+    if not removal.items:
+        return f"Forgot {files} and removed no items: other files there hold the same; {stay}"
+    shared = f"what {removal.copies} of them hold, others there hold too"
+    return f"Removed {removal.items} items of {files} from the collection; {shared}; {stay}"
 
 
 def models(

@@ -1,5 +1,6 @@
 """What `omnidex search` takes to narrow a search: folders, dates, types, and how it is done."""
 
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,29 @@ def file_filter(
         after=None if after is None else moment(after, option="--after"),
         before=None if before is None else moment(before, option="--before"),
     )
+
+
+def absent_folders(chosen: "FileFilter", directory: Path) -> list[str]:
+    """Why nothing could be found in some of the folders that were asked for, in words.
+
+    Args:
+        chosen: The filter.
+        directory: Of the collection.
+    """
+    from indexer.catalogue import Catalogue
+    from indexer.scan import absolute
+
+    reasons: list[str] = []
+    catalogue = Catalogue.open_to_read(directory)
+    for folder in map(absolute, chosen.folders):
+        if any(row.key for row in catalogue.files_under([os.fsencode(folder)]).values()):
+            continue
+        if os.path.lexists(folder):
+            reasons.append(f"nothing in {folder} is indexed; to do so: omnidex index {folder}")
+        else:
+            reasons.append(f"there is no folder {folder}, and nothing of it is indexed")
+    catalogue.close()
+    return reasons
 
 
 def search_mode(merge: str, device: str, *, exact: bool) -> "SearchMode":

@@ -12,12 +12,12 @@ from . import imagining, parts, query_options, render, showing, synthetic, turni
 from .answers import hit_json, query_json
 from .errors import NOTHING_FOUND, UsageProblem
 from .hybrid import HybridOption, TextWeightOption, hybrid_mode
-from .narrowing import file_filter, search_mode
+from .narrowing import absent_folders, file_filter, search_mode
 from .options import CollectionOption, JsonOption, SeedOption, collection_directory, item_id
 from .reranking import rerank_rule, reranked
 
 if TYPE_CHECKING:
-    from indexer import Collection
+    from indexer import Collection, FileFilter
     from retrieval import Hit, Query
 
 _COLUMNS = (
@@ -204,7 +204,7 @@ def search(
         showing.open_hit(hits, open_rank)
     if not hits:
         if not as_json:
-            render.note("Nothing found.")
+            _say_nothing_found(files_filter, directory)
         raise typer.Exit(NOTHING_FOUND)
 
 
@@ -221,6 +221,12 @@ def _document(
         "hits": list(map(hit_json, hits)),
         "synthetic": [one.as_json() for one in drawn],
     }
+
+
+def _say_nothing_found(chosen: "FileFilter", directory: Path) -> None:
+    render.note("Nothing found.")
+    for reason in absent_folders(chosen, directory):
+        render.note(f"--in: {reason}")
 
 
 def print_hits(hits: Sequence["Hit"], *, thumbs: str, collection: Path) -> None:

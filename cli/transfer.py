@@ -90,11 +90,22 @@ def bring_in(
 
     loaded = load_encoder(encoder_name(encoder) or encoder)
     with Collection.open_or_create(directory, loaded.spec, loaded.means) as opened:
-        items = read(source, opened, chosen)
+        imported = read(source, opened, chosen)
     if as_json:
-        render.write_json({"schema": render.SCHEMA, "collection": str(directory), "items": items})
+        render.write_json(
+            {
+                "schema": render.SCHEMA,
+                "collection": str(directory),
+                "items": imported.items,
+                "incomplete": imported.incomplete,
+            }
+        )
     else:
-        render.write(f"Added {items} items to {directory}.\n")
+        render.write(f"Added {imported.items} items to {directory}.\n")
+        if imported.incomplete:
+            render.note(
+                f"{imported.incomplete} contents were left out, as some of their parts are missing."
+            )
 
 
 def _form(path: Path, given: str | None) -> "Form":

@@ -71,12 +71,25 @@ def restore(
     from indexer.maintenance import restore as bring_back
 
     with Collection.open(collection_directory(collection)) as opened:
-        bring_back(opened, version)
-        items = sum(opened.counts().values())
+        restored = bring_back(opened, version)
     if as_json:
-        render.write_json({"schema": render.SCHEMA, "version": version, "items": items})
-    else:
-        render.write(f"Version {version} is back: {items} items.\n")
+        render.write_json(
+            {
+                "schema": render.SCHEMA,
+                "version": version,
+                "items": restored.items,
+                "without_files": restored.without_files,
+                "changed": restored.changed,
+            }
+        )
+        return
+    what = "is back" if restored.changed else "is the current one, so nothing was done"
+    render.write(f"Version {version} {what}: {restored.items} items.\n")
+    if restored.without_files:
+        render.note(
+            f"Of {restored.without_files} of them no file is known; index the folders that hold"
+            " the files again, and they belong together: omnidex index FOLDER"
+        )
 
 
 def _local(moment: float) -> str:

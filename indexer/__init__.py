@@ -18,6 +18,7 @@ from .types import (
     Progress,
     Record,
     Removal,
+    Restored,
     SearchMode,
     Version,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "Progress",
     "Record",
     "Removal",
+    "Restored",
     "SearchMode",
     "Selection",
     "Step",

@@ -209,6 +209,15 @@ class Catalogue:
         )
         return sorted(self._keys(found))
 
+    def items_without_files(self) -> int:
+        """How many items there are that no path is known of: imported ones, or brought back."""
+        return _number(
+            self._connection.execute(
+                "SELECT coalesce(sum(parts), 0) FROM contents AS c WHERE NOT EXISTS"
+                " (SELECT 1 FROM files WHERE content = c.content AND modality = c.modality)"
+            )
+        )
+
     def acquit(self, orphans: Sequence[ContentKey]) -> None:
         """Strike off the orphans, whose rows have been deleted; no other suspect is left."""
         with self._transaction() as run:

@@ -1,6 +1,5 @@
 """A collection: a directory of vectors, and what is known of the media they stand for."""
 
-import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from omni_encoder import CollectionError, EncoderSpec, Modality, QueryError
+from omni_encoder import CollectionError, EncoderSpec, Modality
 
 from .cache_report import cache_report
-from .catalogue import Catalogue, ContentKey
+from .catalogue import Catalogue
 from .exact import centre_rows
 from .ids import resolve
 from .lock import writer_lock
@@ -30,6 +29,7 @@ from .manifest import (
     write_manifest,
 )
 from .records import to_record
+from .removal import remove
 from .scan import absolute
 from .types import CacheReport, Nearest, Problem, Record, Removal, SearchMode
 from .writer import Writer
@@ -297,23 +297,7 @@ class Collection:
             CollectionError: Another process is writing.
         """
         with self.writing("remove") as writer:
-            paths: set[bytes] = set()
-            keys: list[ContentKey] = []
-            for target in targets:
-                if isinstance(target, str):
-                    keys.append(self._find(target).key)
-                    continue
-                found = writer.catalogue.files_under([os.fsencode(absolute(target))])
-                if not found:
-                    raise QueryError(f"nothing of {target} is in the collection")
-                paths |= found.keys()
-            for key in keys:
-                paths |= set(writer.catalogue.forget_content(key))
-            writer.catalogue.forget(paths)
-            writer.sweep()
-        return Removal(
-            tuple(Path(os.fsdecode(path)) for path in sorted(paths)), writer.items_removed
-        )
+            return remove(targets, writer, lambda prefix: self._find(prefix).key)
 
     @contextmanager
     def writing(self, command: str) -> Generator[Writer, None, None]:

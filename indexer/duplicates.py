@@ -192,15 +192,27 @@ def _close(
         by_length[len(parts[key])].append(key)
     for length, alike in by_length.items():
         firsts = vectors[[parts[key][0] for key in alike]]
-        for start in range(0, len(alike), _BLOCK_ROWS):
-            scores = firsts[start : start + _BLOCK_ROWS] @ firsts.T
-            for row, column in np.argwhere(scores >= least).tolist():
-                one, other = alike[start + row], alike[column]
-                if start + row < column and all(
-                    vectors[parts[one][part]] @ vectors[parts[other][part]] >= least
-                    for part in range(1, length)
-                ):
-                    yield one, other
+        for row, column in _close_rows(firsts, least):
+            one, other = alike[row], alike[column]
+            if all(
+                vectors[parts[one][part]] @ vectors[parts[other][part]] >= least
+                for part in range(1, length)
+            ):
+                yield one, other
+
+
+def _close_rows(
+    vectors: Float32[np.ndarray, "items dim"], least: float
+) -> Iterator[tuple[int, int]]:
+    """Pairs of close rows, the first before the second, in order; one block of scores at a time."""
+    for start in range(0, len(vectors), _BLOCK_ROWS):
+        found: list[tuple[int, int]] = []
+        for beside in range(start, len(vectors), _BLOCK_ROWS):
+            block = vectors[start : start + _BLOCK_ROWS] @ vectors[beside : beside + _BLOCK_ROWS].T
+            for row, column in np.argwhere(block >= least).tolist():
+                if start + row < beside + column:
+                    found.append((start + row, beside + column))
+        yield from sorted(found)
 
 
 def _looking_alike(

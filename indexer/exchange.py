@@ -174,6 +174,15 @@ class Exchange:
             self._in_flight -= weight(event)
             self._condition.notify_all()
 
+    def check(self) -> None:
+        """Look whether to go on with something that takes long.
+
+        Raises:
+            Stopped: Nobody waits for it any more.
+        """
+        if self._stopped:
+            raise Stopped
+
     def stop(self) -> None:
         """Send the readers home."""
         with self._condition:

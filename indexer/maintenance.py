@@ -6,7 +6,7 @@ from omni_encoder import CollectionError
 
 from .collection import Collection
 from .manifest import LANCE_NAME, has_table, read_manifest
-from .types import Version
+from .types import Restored, Version
 
 
 def optimize(collection: Collection, *, recall: float | None = None) -> None:
@@ -71,7 +71,7 @@ def history(collection: Collection) -> list[Version]:
     return VectorTable.open(collection.directory, collection.spec).history()
 
 
-def restore(collection: Collection, version: int) -> None:
+def restore(collection: Collection, version: int) -> Restored:
     """Bring back the items of an earlier state, as a new version on top.
 
     Files whose items go are read again by the next ingest of their folder, and items whose files
@@ -82,4 +82,6 @@ def restore(collection: Collection, version: int) -> None:
         CollectionError: Another process is writing, or the collection is damaged.
     """
     with collection.writing("restore") as writer:
-        writer.restore(version)
+        changed = writer.restore(version)
+        without_files = writer.catalogue.items_without_files()
+    return Restored(sum(collection.counts().values()), without_files, changed)

@@ -5,7 +5,7 @@ itself, or in a child process that it owns: then a file may crash or hang its de
 """
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -105,7 +105,7 @@ class Reader:
             guess = guess_modality(path) or Modality.TEXT
             stamp = stamp_of(path, guess)
             job = replace(job, stamp=_settled(stamp, time.time_ns()))
-            content = hash_file(path)
+            content = hash_file(path, self._exchange.check)
             key = ContentKey(content, guess)
             claimed = self._contents.claim(key, job.path)
             if claimed:
@@ -116,6 +116,8 @@ class Reader:
                 yield Known(job, key, caption_of(path))
             else:
                 yield Held(job, content)
+        except Stopped:
+            raise
         except MediaError as error:
             yield Failed(job, content, str(error.reason), error.message)
         except FileNotFoundError:
@@ -161,12 +163,19 @@ class Reader:
         return open_media(path, self._spec.layout)
 
 
-def hash_file(path: Path) -> str:
-    """The digest of a file's bytes that names its content: 32 hexadecimal digits."""
+def hash_file(path: Path, check: Callable[[], None] | None = None) -> str:
+    """The digest of a file's bytes that names its content: 32 hexadecimal digits.
+
+    Args:
+        path: The file.
+        check: Called after every chunk; what it raises ends the reading.
+    """
     hasher = blake3()
     with path.open("rb", buffering=0) as file:
         while chunk := file.read(CHUNK_BYTES):
             hasher.update(chunk)
+            if check is not None:
+                check()
     return hasher.hexdigest(length=HASH_BYTES)
 
 

@@ -1,16 +1,55 @@
-"""Which files a run may forget: those that are certainly gone, unless a drive may be off.
+"""Which files are forgotten: those that a user names, and in a run those that are certainly gone.
 
-A file that is found at another path loses nothing, so it never counts as lost.
+In a run they aren't forgotten if a drive may be off. A file that is found at another path loses
+nothing, so it never counts as lost.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from omni_encoder import QueryError
+
 from .catalogue import ContentKey, FileRow
-from .scan import Scan, folders_above, is_gone, is_under
-from .types import FORGET_FREELY, IngestOptions
+from .scan import Scan, absolute, folders_above, is_gone, is_under
+from .types import FORGET_FREELY, IngestOptions, Removal
+from .writer import Writer
+
+
+def remove(
+    targets: Sequence[Path | str], writer: Writer, find: Callable[[str], ContentKey]
+) -> Removal:
+    """Forget files, and delete the items that no other file holds.
+
+    Args:
+        targets: As `Collection.remove` takes them.
+        writer: Of the collection.
+        find: The content of an item, by the beginning of its id.
+
+    Raises:
+        QueryError: A target is not in the collection; nothing is removed then.
+    """
+    paths: set[bytes] = set()
+    held: set[ContentKey] = set()
+    named: list[ContentKey] = []
+    catalogue = writer.catalogue
+    for target in targets:
+        if isinstance(target, str):
+            named.append(find(target))
+            continue
+        found = catalogue.files_under([os.fsencode(absolute(target))])
+        if not found:
+            raise QueryError(f"nothing of {target} is in the collection")
+        paths |= found.keys()
+        held |= {row.key for row in found.values() if row.key is not None}
+    for key in named:
+        paths |= set(catalogue.forget_content(key))
+    copies = sum(len(here & paths) for here in map(catalogue.paths_of, held) if not here <= paths)
+    writer.forget(sorted(paths))
+    writer.sweep()
+    files = tuple(Path(os.fsdecode(path)) for path in sorted(paths))
+    return Removal(files, writer.items_removed, copies)
 
 
 @dataclass(frozen=True, slots=True)

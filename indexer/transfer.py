@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import struct
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -102,19 +103,31 @@ def export(collection: Collection, target: Path, form: Form) -> int:
     return sum(len(part.facts) for part in parts)
 
 
-def bring_in(source: Path, collection: Collection, form: Form) -> int:
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What was brought in.
+
+    Attributes:
+        items: How many items were added.
+        incomplete: How many contents were left out because some of their parts are missing.
+    """
+
+    items: int
+    incomplete: int
+
+
+def bring_in(source: Path, collection: Collection, form: Form) -> Imported:
     """Add the items of a file or folder to a collection; those that are there already stay.
 
     Items keep the content that they are said to have; without one, the vector itself stands for
-    it. Paths are not taken over: a file belongs to a collection when it has been indexed.
+    it. Paths are not taken over: a file belongs to a collection when it has been indexed. So that
+    its parts are all there then, a content is taken whole or not at all: `parts` says how many it
+    has, and without that they must be numbered from 0 on.
 
     Args:
         source: What `export` wrote, or something of the same form.
         collection: Where they go. Its encoder must be the one that made the vectors.
         form: How they lie there.
-
-    Returns:
-        How many items were added.
 
     Raises:
         CollectionError: Vectors are of another length, not finite, or the file isn't sound.
@@ -130,22 +143,27 @@ def bring_in(source: Path, collection: Collection, form: Form) -> int:
             hint="docs/collection.md describes the forms",
         ) from error
     rows = [row for part in parts for row in _rows(part, collection.spec, source)]
-    added = 0
+    added, incomplete = 0, 0
     with collection.writing("import") as writer:
         known = writer.catalogue.contents()
         groups: dict[ContentKey, list[ItemRow]] = {}
-        for row in rows:
+        wanted: dict[ContentKey, int] = {}
+        for row, parts_in_all in rows:
             groups.setdefault(row.key, []).append(row)
+            wanted[row.key] = max(parts_in_all, wanted.get(row.key, 1))
         for key, group in groups.items():
             if key in known:
                 continue
-            whole = _numbered(group)
+            whole = _whole_content(group)
+            if len(whole) < wanted[key] or whole[-1].part != len(whole) - 1:
+                incomplete += 1
+                continue
             writer.add(whole)
             writer.enter_content(ContentRow(key, len(whole), partial=False))
             added += len(whole)
             if writer.waiting()[0] >= _BATCH_ROWS:
                 writer.commit()
-    return added
+    return Imported(added, incomplete)
 
 
 def _parts(collection: Collection) -> Iterator[_Part]:
@@ -156,23 +174,27 @@ def _parts(collection: Collection) -> Iterator[_Part]:
     for modality in table.modalities():
         items = table.items(modality)
         facts: list[Mapping[str, object]] = []
-        for values in items.facts:
-            known = dict(zip(FACTS, values, strict=True))
-            key = ContentKey(str(known["content"]), modality)
-            paths = [one.path.decode("utf-8", "replace") for one in catalogue.locations(key)]
-            facts.append(known | {"paths": paths})
+        listed = [dict(zip(FACTS, values, strict=True)) for values in items.facts]
+        parts = Counter(str(known["content"]) for known in listed)
+        for known in listed:
+            content = str(known["content"])
+            found = catalogue.locations(ContentKey(content, modality))
+            paths = [one.path.decode("utf-8", "replace") for one in found]
+            facts.append(known | {"parts": parts[content], "paths": paths})
         yield _Part(facts, items.vectors.astype(np.float32))
     catalogue.close()
 
 
 def _write_table(parts: Sequence[_Part], collection: Collection, target: Path, form: Form) -> None:
     columns: dict[str, list[object]] = {
-        name: [one[name] for part in parts for one in part.facts] for name in (*FACTS, "paths")
+        name: [one[name] for part in parts for one in part.facts]
+        for name in (*FACTS, "parts", "paths")
     }
     vectors = [vector for part in parts for vector in part.vectors]
     kinds = {"TEXT": pa.string(), "INTEGER": pa.int64(), "REAL": pa.float64()}
     fields = [pa.field(name, kinds[kind]) for name, kind in FACTS.items()]
     fields += [
+        pa.field("parts", pa.int64()),
         pa.field("paths", pa.list_(pa.string())),
         pa.field("vector", pa.list_(pa.float32(), collection.spec.dim)),
     ]
@@ -255,8 +277,8 @@ def read_flat(path: Path) -> Float32[np.ndarray, "rows dim"]:
         return np.frombuffer(file.read(), dtype="<f4").reshape(rows, dim)
 
 
-def _rows(part: _Part, spec: EncoderSpec, source: Path) -> Iterator[ItemRow]:
-    """The items of a part, checked."""
+def _rows(part: _Part, spec: EncoderSpec, source: Path) -> Iterator[tuple[ItemRow, int]]:
+    """The items of a part, checked, each with how many parts its content is said to have."""
     vectors, dim = part.vectors, spec.dim
     if not part.facts and not vectors.size:
         return
@@ -273,7 +295,7 @@ def _rows(part: _Part, spec: EncoderSpec, source: Path) -> Iterator[ItemRow]:
             row = _row(facts, vector.astype(np.float32))
             if row.key.modality not in spec.modalities:
                 raise ValueError(f"the encoder {spec.name} can't encode {row.key.modality}")
-            yield row
+            yield row, _whole(facts.get("parts")) or 1
         except _UNSOUND as error:
             raise CollectionError(
                 f"{source} has an item that can't be understood: {error}",
@@ -307,14 +329,11 @@ def _row(facts: Mapping[str, object], vector: Float32[np.ndarray, " dim"]) -> It
     )
 
 
-def _numbered(rows: Sequence[ItemRow]) -> list[ItemRow]:
-    """The parts of one content in order, each once, numbered from 0, the last one marked."""
+def _whole_content(rows: Sequence[ItemRow]) -> list[ItemRow]:
+    """The parts of one content in order, each once, the last one marked."""
     first = {row.part: row for row in reversed(rows)}
-    ordered = [first[part] for part in sorted(first)]
-    return [
-        replace(row, part=number, last=number == len(ordered) - 1)
-        for number, row in enumerate(ordered)
-    ]
+    last = max(first)
+    return [replace(first[part], last=part == last) for part in sorted(first)]
 
 
 def _text(value: object) -> str | None:

@@ -159,6 +159,21 @@ class CacheReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Restored:
+    """What going back to an earlier version did.
+
+    Attributes:
+        items: How many items the collection has now.
+        without_files: Of how many of them no path is known, until a folder with them is indexed.
+        changed: Whether anything was done: False if the version was the current one.
+    """
+
+    items: int
+    without_files: int
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """A state that a collection can be brought back to.
 
@@ -197,10 +212,12 @@ class Removal:
     Attributes:
         paths: The files that were forgotten.
         items: How many items were deleted, because no path holds their content any more.
+        copies: How many of the files hold what others in the collection hold too, whose items stay.
     """
 
     paths: tuple[Path, ...]
     items: int
+    copies: int = 0
 
 
 class Phase(StrEnum):

@@ -19,7 +19,7 @@ from omni_encoder import CollectionError, QueryError
 
 from .catalogue import Catalogue, ContentKey, ContentRow, FileRow
 from .folders import Marks
-from .manifest import Manifest, has_table, write_manifest
+from .manifest import Manifest, has_table, newest_version, write_manifest
 from .sums import Sums, with_rows, without
 
 if TYPE_CHECKING:
@@ -148,24 +148,33 @@ class Writer:
     def compact(self) -> None:
         """Merge the table's pieces however few they are, and drop what nobody can go back to."""
         if self._has_table():
-            self._begin().compact(most=0)
+            with writing_to(self._directory):
+                self._begin().compact(most=0)
 
-    def restore(self, version: int) -> None:
+    def restore(self, version: int) -> bool:
         """Bring back the rows of an earlier version, and let the catalogue follow.
+
+        Returns:
+            False if that is the current version: then nothing is done.
 
         Raises:
             QueryError: There is no such version.
         """
+        spec = self._manifest.spec
         if not self._has_table():
             raise QueryError("nothing has been written to the collection yet")
-        table = self._begin()
-        table.restore(version)
-        self._sums = None
-        complete, broken = table.inventory()
-        self._delete(broken)
-        self.catalogue.recover(complete)
-        # Items whose files are unknown are what was asked for, not orphans of a lost file.
-        self.catalogue.acquit([])
+        if version == newest_version(self._directory, spec):
+            return False
+        with writing_to(self._directory):
+            table = self._begin()
+            table.restore(version)
+            self._sums = None
+            complete, broken = table.inventory()
+            self._delete(broken)
+            self.catalogue.recover(complete)
+            # Items whose files are unknown are what was asked for, not orphans of a lost file.
+            self.catalogue.acquit([])
+        return True
 
     def finish(self, *, interrupted: bool = False) -> None:
         """Commit, tidy up, and declare the collection clean, unless the work was interrupted."""

@@ -94,3 +94,48 @@ def test_items_are_exported_and_imported_by_the_encoder_that_is_named(
     found = json.loads(omnidex("search", "dogs", "--json", *other).out)["hits"]
     assert {hit["modality"] for hit in found} == {"text", "image", "audio"}
     assert found[0]["text"] == "dogs run along the beach"
+
+
+def test_a_folder_that_is_not_there_or_not_indexed_is_named(
+    indexed: Path, omnidex: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    ended = omnidex("search", "dogs", "--in", tmp_path / "gone", "--in", tmp_path / "empty")
+    assert ended.code == 1
+    assert f"there is no folder {tmp_path / 'gone'}" in ended.err
+    assert f"omnidex index {tmp_path / 'empty'}" in ended.err
+
+    ended = omnidex("search", "dogs", "--in", indexed, "--after", "2090")
+    assert (ended.code, ended.err) == (1, "Nothing found.\n")
+
+
+def test_of_two_copies_one_is_forgotten_and_the_items_stay(indexed: Path, omnidex: Run) -> None:
+    (indexed / "copy.jpg").write_bytes((indexed / "blue.jpg").read_bytes())
+    assert omnidex("index", indexed).code == 0
+
+    ended = omnidex("rm", indexed / "copy.jpg", "-y")
+    assert ended.out.startswith("Forgot 1 file and removed no items: other files there hold")
+
+    omnidex("index", indexed)
+    ended = omnidex("rm", indexed / "copy.jpg", indexed / "red.png", "--json")
+    said = json.loads(ended.out)
+    assert (said["items_removed"], said["copies"], len(said["paths"])) == (1, 1, 2)
+
+    ended = omnidex("rm", indexed / "blue.jpg")
+    assert ended.out.startswith("Removed 1 items of 1 file from the collection; the files")
+
+
+def test_restore_says_what_has_no_file_and_what_was_current(indexed: Path, omnidex: Run) -> None:
+    [first] = json.loads(omnidex("history", "--json").out)["versions"]
+    ended = omnidex("restore", first["version"])
+    assert "is the current one, so nothing was done" in ended.out
+    assert json.loads(omnidex("history", "--json").out)["versions"] == [first]
+
+    omnidex("rm", indexed / "blue.jpg")
+    ended = omnidex("restore", first["version"])
+    assert f"Version {first['version']} is back: {first['items']} items." in ended.out
+    assert "Of 1 of them no file is known" in ended.err
+
+    omnidex("index", indexed)
+    [last, *_] = json.loads(omnidex("history", "--json").out)["versions"]
+    assert json.loads(omnidex("restore", last["version"], "--json").out)["without_files"] == 0

@@ -1,6 +1,7 @@
 """Copies are duplicates whatever was done to them; other pictures, and bursts, are none."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,19 @@ def test_unrelated_pictures_differ_in_about_half_of_their_bits(photos: Path) -> 
     assert 0.3 * HASH_BITS < np.mean(apart) < 0.7 * HASH_BITS
     assert look_of(photos / "burst1.jpg").taken == "2024:01:01 10:00:00."
     assert look_of(photos / "half.jpg").taken is None
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_close_pairs_are_those_of_the_full_matrix_whatever_the_block(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules[duplicates.__module__]
+    monkeypatch.setattr(module, "_BLOCK_ROWS", rows)
+    generator = np.random.default_rng(0)
+    vectors = generator.standard_normal((40, 3)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    expected = np.argwhere(np.triu(vectors @ vectors.T >= 0.8, k=1)).tolist()
+
+    assert list(map(list, module._close_rows(vectors, 0.8))) == expected
+    assert len(expected) > 20

@@ -1,5 +1,6 @@
 """Ingest when something is wrong: with files, drives, encoders, or the collection itself."""
 
+import errno
 import os
 import shutil
 import threading
@@ -9,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer import Collection, IngestOptions, ingest
+from indexer import Collection, IngestOptions, ingest, maintenance
 from indexer.catalogue import CATALOGUE_NAME
 from indexer.maintenance import verify
+from indexer.table import VectorTable
 from omni_encoder import (
     CollectionError,
     EncoderError,
@@ -387,3 +389,32 @@ def test_damaged_vectors_are_a_clear_error(
             with pytest.raises(CollectionError, match="the vectors") as caught:
                 ask()
             assert "index again into a new" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["compact", "restore"])
+def test_a_full_disk_while_pieces_are_merged_or_brought_back_is_one_clear_error(
+    media: Path,
+    collection: Collection,
+    encoder: ToyEncoder,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ingest([media], collection, encoder)
+    [first] = maintenance.history(collection)
+    collection.remove([next(path for path in media.rglob("*.png"))])
+
+    def work() -> None:
+        if name == "compact":
+            maintenance.optimize(collection)
+        else:
+            maintenance.restore(collection, first.number)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(VectorTable, name, full)
+        with pytest.raises(CollectionError, match="No space left") as caught:
+            work()
+    assert "what was finished is kept" in caught.value.hint
+    assert maintenance.restore(collection, first.number).items == first.items

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,10 +42,13 @@ HOSTILE = """
 import os, pathlib, runpy, signal, sys, time
 from omni_encoder import media_worker
 original = media_worker.open_media
+answers = os.dup(1)
 def open_media(path, layout):
     if path.name.startswith('crash'):
         os.kill(os.getpid(), signal.SIGSEGV)
     if path.name.startswith('hang'):
+        path.with_suffix('.hangs').touch()
+        os.write(answers, bytes(1))
         time.sleep(1000)
     if path.name.startswith('eat'):
         raise MemoryError
@@ -60,7 +64,11 @@ def test_files_that_crash_hang_or_eat_memory_are_quarantined_and_stop_nothing(
     encoder: ToyEncoder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = subprocess.Popen
+    original, now = subprocess.Popen, time.monotonic
+
+    def monotonic() -> float:
+        """A clock that needs no waiting: as soon as the file hangs, a day has passed."""
+        return now() + 86_400 * (media / "hang.hangs").exists()
 
     def hostile(command: Sequence[str], **options: object) -> object:
         return original([command[0], "-c", HOSTILE, command[-1]], **options)
@@ -69,7 +77,8 @@ def test_files_that_crash_hang_or_eat_memory_are_quarantined_and_stop_nothing(
         write_image(media / f"{name}.png", 800 + number)
     with monkeypatch.context() as patched:
         patched.setattr(media_remote.subprocess, "Popen", hostile)
-        options = replace(ISOLATED, file_seconds=5.0)
+        patched.setattr(media_remote, "time", SimpleNamespace(monotonic=monotonic))
+        options = replace(ISOLATED, file_seconds=600.0, decode_threads=1)
         report = ingest([media], collection, encoder, options=options)
     assert report.encoded == 18
     assert {problem.path.stem: problem.reason for problem in report.problems} == {

@@ -29,7 +29,7 @@ def test_a_collection_is_extended_by_images_near_its_own(tmp_path: Path) -> None
         np.save(source / f"{kind}.npy", vectors.astype(np.float32))
         (source / f"{kind}.jsonl").write_text(f'{{"modality": "{kind}"}}\n' * 250)
     with Collection.create(tmp_path / "collection", ToyEncoder().spec) as collection:
-        assert bring_in(source, collection, Form.NUMPY) == 500
+        assert bring_in(source, collection, Form.NUMPY).items == 500
 
     data = extend(tmp_path / "collection", 1000, 20)
 

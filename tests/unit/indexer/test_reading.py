@@ -1,3 +1,4 @@
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -153,3 +154,25 @@ def test_the_digest_is_blake3_over_all_bytes(tmp_path: Path) -> None:
     content = np.random.default_rng(0).bytes(3 * 2**20 + 17)
     path.write_bytes(content)
     assert hash_file(path) == blake3(content).digest(16).hex()
+
+
+def test_whoever_stops_need_not_wait_until_a_large_file_is_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_text(tmp_path / "large.txt", 1, words=200)
+    exchange, chunks = Exchange(limit_bytes=10_000), list[int]()
+
+    def check() -> None:
+        chunks.append(1)
+        if len(chunks) == 3:
+            exchange.stop()
+        Exchange.check(exchange)
+
+    monkeypatch.setattr("indexer.reading.CHUNK_BYTES", 100)
+    monkeypatch.setattr(exchange, "check", check)
+    reader = Reader(exchange, Contents(set()), ToyEncoder().spec)
+    job = Job(os.fsencode(path), stamp_of(path, Modality.TEXT))
+
+    with pytest.raises(Stopped):
+        list(reader.read(job))
+    assert len(chunks) == 3

@@ -6,10 +6,12 @@ import faiss
 import numpy as np
 import pytest
 
-from indexer import Collection
-from indexer.transfer import Form, bring_in, export, read_flat
+from indexer import Collection, ingest
+from indexer.reading import hash_file
+from indexer.transfer import Form, Imported, bring_in, export, read_flat
 from omni_encoder import CollectionError, MediaError, Modality
 from tests.toy import ToyEncoder
+from tests.unit.indexer.folders import write_text
 from tests.unit.indexer.test_collection import fill, rows_of
 
 SPEC = ToyEncoder().spec
@@ -34,9 +36,9 @@ def test_what_is_exported_comes_back_the_same(tmp_path: Path, form: Form) -> Non
         with pytest.raises(CollectionError, match="exists"):
             export(collection, target, form)
     with Collection.create(tmp_path / "two", SPEC) as collection:
-        assert bring_in(target, collection, form) == 64
+        assert bring_in(target, collection, form).items == 64
         assert everything(collection) == before
-        assert bring_in(target, collection, form) == 0
+        assert bring_in(target, collection, form).items == 0
 
 
 def test_faiss_opens_what_is_written_and_its_flat_files_are_read(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_texts_with_any_line_separator_come_back(tmp_path: Path, form: Form) -> 
         before = everything(collection)
         export(collection, tmp_path / "exported", form)
     with Collection.create(tmp_path / "two", SPEC) as collection:
-        assert bring_in(tmp_path / "exported", collection, form) == 3
+        assert bring_in(tmp_path / "exported", collection, form).items == 3
         assert everything(collection) == before
 
 
@@ -101,7 +103,7 @@ def test_an_empty_collection_is_exported_and_comes_back_empty(tmp_path: Path, fo
     with Collection.create(tmp_path / "one", SPEC) as collection:
         assert export(collection, tmp_path / "exported", form) == 0
     with Collection.create(tmp_path / "two", SPEC) as collection:
-        assert bring_in(tmp_path / "exported", collection, form) == 0
+        assert bring_in(tmp_path / "exported", collection, form).items == 0
         assert not collection.counts()
 
 
@@ -118,8 +120,30 @@ def test_an_item_that_is_given_twice_is_taken_once(tmp_path: Path) -> None:
     parts = [{"modality": "image", "content": "a" * 32, "part": part} for part in (0, 1, 0, 1)]
     folder = write_given(tmp_path / "given", parts)
     with Collection.create(tmp_path / "one", SPEC) as collection:
-        assert bring_in(folder, collection, Form.NUMPY) == 2
+        assert bring_in(folder, collection, Form.NUMPY) == Imported(items=2, incomplete=0)
         assert {record.part for record in map(collection.get, ["aaaa.0", "aaaa.1"])} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [{"part": 0, "parts": 3}, {"part": 1, "parts": 3}],  # the last one is missing
+        [{"part": 0}, {"part": 2}],
+        [{"part": 1, "parts": 2}],
+    ],
+)
+def test_a_content_of_which_parts_are_missing_is_left_out_and_indexed_later(
+    tmp_path: Path, parts: list[dict[str, object]]
+) -> None:
+    text = write_text(tmp_path / "long.txt", 1, words=150)
+    of_text = {"modality": "text", "content": hash_file(text)}
+    other = {"modality": "image", "content": "a" * 32}
+    folder = write_given(tmp_path / "given", [of_text | part for part in parts] + [other])
+    with Collection.create(tmp_path / "one", SPEC) as collection:
+        assert bring_in(folder, collection, Form.NUMPY) == Imported(items=1, incomplete=1)
+        report = ingest([text], collection, ToyEncoder())
+        assert (report.encoded, report.reused) == (1, 0)
+        assert collection.counts()[Modality.TEXT] == report.items > 2
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,23 @@
 """Writing segments: vectors, what is known of the items, and for large ones tuned codes."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float16, Float32
 
 from omni_encoder import Modality
 
-from .cache_files import Entry, Mark, write_file
+from .cache_files import Entry, Mark, Tuning, write_file
 from .coding import Coder, Recipe
 from .exact import MARGIN
 from .facts import FactsFile, checksum, write_facts
-from .rows import Items
+from .rows import ItemSource
 from .segment import ROW, checksums
+
+if TYPE_CHECKING:
+    from .scanner import Codes
 
 CODED_ROWS = 20_000
 """A segment of fewer rows is always searched exactly; that takes about a millisecond."""
@@ -21,28 +26,38 @@ BLOCK_ROWS = 8192
 
 
 def write_segment(
-    folder: Path, modality: Modality, items: Items, recipe: Recipe, *, base: bool
+    folder: Path, modality: Modality, items: ItemSource, recipe: Recipe, *, base: bool
 ) -> Entry:
-    """Write a segment's files; nothing names them yet."""
-    from .scanner import write_vectors
+    """Write a segment's files; nothing names them yet.
 
-    facts = write_file(folder, "facts", lambda path: write_facts(items.facts, path))
-    coder = None
-    if base and len(items.rows) > CODED_ROWS:
-        coder = Coder(items.vectors, recipe)
-    table, header = _table(items, recipe.mean, coder), recipe.mean.astype(np.float32).tobytes()
+    The items are read once, and only what is counted in bytes an item stays in memory.
+    """
+    from .scanner import vectors_header
+
+    count, dim = len(items.rows), len(recipe.mean)
+    table, made = np.zeros(count, ROW), dict[str, Mark]()
+    header = vectors_header(count, dim)
+
+    def write_both(path: Path) -> None:
+        with path.open("wb") as file:
+            file.write(header)
+            passing = _passing(items, recipe.mean, table, file)
+            made["facts"] = write_file(folder, "facts", lambda path: write_facts(passing, path))
+
+    made["vectors"] = write_file(folder, "vectors", write_both)
     # Of what SQLite gives back, which may be of another type than what it was given.
-    table["facts"] = list(map(checksum, FactsFile(folder / facts.name, folder).all()))
-    files = {
-        "rows": write_file(folder, "rows", lambda path: path.write_bytes(header + table.tobytes())),
-        "vectors": write_file(folder, "vectors", lambda path: write_vectors(items.vectors, path)),
-        "facts": facts,
-    }
+    written = FactsFile(folder / made["facts"].name, folder).all()
+    table["facts"] = np.fromiter(map(checksum, written), np.uint32, count)
+    rows = recipe.mean.astype(np.float32).tobytes() + table.tobytes()
+    files = {"rows": write_file(folder, "rows", lambda path: path.write_bytes(rows)), **made}
     tuning = None
-    if coder is not None:
-        codes, tuning = coder.tuned()
+    if base and count > CODED_ROWS:
+        vectors = np.memmap(
+            folder / made["vectors"].name, np.float16, "r", offset=len(header), shape=(count, dim)
+        )
+        codes, tuning = _coded(vectors.view(np.ndarray), recipe)
         files["codes"] = write_file(folder, "codes", codes.write)
-    return Entry(modality, base, len(items.rows), 0, files, tuning)
+    return Entry(modality, base, count, 0, files, tuning)
 
 
 def write_live(folder: Path, live: Bool[np.ndarray, " rows"]) -> Mark:
@@ -50,18 +65,37 @@ def write_live(folder: Path, live: Bool[np.ndarray, " rows"]) -> Mark:
     return write_file(folder, "live", np.packbits(live, bitorder="little").tofile)
 
 
-def _table(items: Items, mean: Float32[np.ndarray, " dim"], coder: Coder | None) -> np.ndarray:
-    """What is known of each row; on the way every centred row is shown to a coder."""
-    table = np.empty(len(items.rows), ROW)
-    table["row"], table["updated"] = items.rows, items.updated
-    table["crc"] = checksums(items.vectors)
-    for start in range(0, len(table), BLOCK_ROWS):
-        block = items.vectors[start : start + BLOCK_ROWS].astype(np.float32)
-        block -= mean
-        norms = np.sqrt(np.einsum("ij,ij->i", block, block))
-        # Nearer than this, a score can only be computed from the vector itself.
-        table["norm"][start : start + len(block)] = np.maximum(norms, MARGIN)
-        if coder is not None:
-            block *= np.where(norms > MARGIN, 1 / np.maximum(norms, MARGIN), 0)[:, None]
-            coder.add(block, start=start)
-    return table
+def _passing(
+    items: ItemSource, mean: Float32[np.ndarray, " dim"], table: np.ndarray, vectors: BinaryIO
+) -> Iterator[tuple[object, ...]]:
+    """The facts of all items; on the way what else is known of them goes where it belongs."""
+    done = 0
+    for batch in items.batches():
+        vectors.write(np.ascontiguousarray(batch.vectors).data)
+        there = table[done : done + len(batch.rows)]
+        there["row"], there["updated"] = batch.rows, batch.updated
+        there["crc"] = checksums(batch.vectors)
+        for start in range(0, len(there), BLOCK_ROWS):
+            _, norms = _centred(batch.vectors[start : start + BLOCK_ROWS], mean)
+            # Nearer than this, a score can only be computed from the vector itself.
+            there["norm"][start : start + BLOCK_ROWS] = np.maximum(norms, MARGIN)
+        done += len(there)
+        yield from batch.facts
+
+
+def _coded(vectors: Float16[np.ndarray, "rows dim"], recipe: Recipe) -> "tuple[Codes, Tuning]":
+    coder = Coder(vectors, recipe)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        block, norms = _centred(vectors[start : start + BLOCK_ROWS], recipe.mean)
+        block *= np.where(norms > MARGIN, 1 / np.maximum(norms, MARGIN), 0)[:, None]
+        coder.add(block, start=start)
+    return coder.tuned()
+
+
+def _centred(
+    vectors: Float16[np.ndarray, "block dim"], mean: Float32[np.ndarray, " dim"]
+) -> tuple[Float32[np.ndarray, "block dim"], Float32[np.ndarray, " block"]]:
+    """Some rows without the mean, and how long they are then."""
+    block = vectors.astype(np.float32)
+    block -= mean
+    return block, np.sqrt(np.einsum("ij,ij->i", block, block))

@@ -6,7 +6,7 @@ So a query reads the few rows it shows, and a filter runs over all of them, with
 import sqlite3
 import weakref
 import zlib
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -109,15 +109,14 @@ class FactsFile:
         self._attached = False
         self._looking = False
 
-    def all(self) -> list[tuple[object, ...]]:
+    def all(self) -> Iterator[tuple[object, ...]]:
         """The `FACTS` of all items, in order.
 
         Raises:
             CacheDamaged: The file isn't what was written.
         """
         with _sound():
-            found = self._connection.execute(f"SELECT {_FACTS} FROM items ORDER BY position")  # noqa: S608
-            return found.fetchall()
+            yield from self._connection.execute(f"SELECT {_FACTS} FROM items ORDER BY position")  # noqa: S608
 
     def at(
         self, positions: Int64[np.ndarray, " chosen"], rows: Int64[np.ndarray, " chosen"]

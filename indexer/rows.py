@@ -1,16 +1,18 @@
 """Items as they go into the table and come out of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float16, Float32, Int64
+from jaxtyping import Float16, Float32, Int8, Int64
 
-from omni_encoder import Span
+from omni_encoder import Modality, Span
 from omni_encoder.media import MediaInfo
 
 from .entries import ContentKey
+
+MODALITIES = tuple(Modality)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,27 +47,49 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Stamps:
+    """All rows of a table, by ascending number.
+
+    Attributes:
+        rows: Their numbers.
+        updated: The versions of their last change.
+        kinds: What they are, as positions in `MODALITIES`.
+        in_order: Whether they lie in this order, so that reading front to back gives it.
+    """
+
+    rows: Int64[np.ndarray, " items"]
+    updated: Int64[np.ndarray, " items"]
+    kinds: Int8[np.ndarray, " items"]
+    in_order: bool
+
+    def of(self, modality: Modality) -> Int64[np.ndarray, " some"]:
+        """The numbers of the rows of one modality."""
+        return self.rows[self.kinds == MODALITIES.index(modality)]
+
+
+@runtime_checkable
+class ItemSource(Protocol):
+    """Items of one modality that need not be in memory all at once."""
+
+    @property
+    def rows(self) -> Int64[np.ndarray, " items"]:
+        """Their row numbers, ascending."""
+        ...
+
+    def batches(self) -> Iterator["Items"]:
+        """All of them, a bounded number at a time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Items:
-    """Items of one modality, by ascending row number."""
+    """Items of one modality, by ascending row number; an `ItemSource` of itself."""
 
     rows: Int64[np.ndarray, " items"]
     updated: Int64[np.ndarray, " items"]
     vectors: Float16[np.ndarray, "items dim"]
     facts: Sequence[tuple[object, ...]]
 
-    def chosen(self, mask: Bool[np.ndarray, " items"]) -> "Items":
-        """Some of them."""
-        facts = [self.facts[i] for i in np.flatnonzero(mask).tolist()]
-        return Items(self.rows[mask], self.updated[mask], self.vectors[mask], facts)
-
-    def joined(self, others: "Items") -> "Items":
-        """These and others together."""
-        rows = np.concatenate([self.rows, others.rows])
-        order = np.argsort(rows, kind="stable")
-        facts = [*self.facts, *others.facts]
-        return Items(
-            rows[order],
-            np.concatenate([self.updated, others.updated])[order],
-            np.concatenate([self.vectors, others.vectors])[order],
-            [facts[i] for i in cast("list[int]", order.tolist())],
-        )
+    def batches(self) -> Iterator["Items"]:
+        """All of them at once."""
+        yield self

@@ -4,6 +4,7 @@ This is the only module that imports faiss. A file that is opened here must come
 its hash was checked, because FAISS trusts what it reads.
 """
 
+import struct
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,19 +20,22 @@ TRAINING_ROUNDS = 10
 IVF_ROWS = 2_000_000
 """From here on the codes lie in lists, and a query looks into some of them only."""
 
+_COUNT, _COUNT_AT = struct.Struct("<q"), 8
+"""Where FAISS has the number of rows: behind its name for the kind of index, and the dimension."""
+
 Found = tuple[Int64[np.ndarray, " found"], Float32[np.ndarray, " found"]]
 
 
-def write_vectors(vectors: Float16[np.ndarray, "rows dim"], path: Path) -> None:
-    """Write half-precision rows as a FAISS index of their bytes, which loses nothing."""
-    dim = vectors.shape[1]
+def vectors_header(rows: int, dim: int) -> bytes:
+    """What a FAISS index of half-precision rows begins with; the rows are all that follows."""
     index = faiss.IndexScalarQuantizer(
         dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
     index.train(np.zeros((1, dim), np.float32))
-    if len(vectors):
-        index.add_sa_codes(np.ascontiguousarray(vectors).view(np.uint8))
-    faiss.write_index(index, str(path))
+    header = bytearray(faiss.serialize_index(index))  # of no rows; only two numbers differ
+    _COUNT.pack_into(header, _COUNT_AT, rows)
+    _COUNT.pack_into(header, len(header) - _COUNT.size, rows * dim * 2)
+    return bytes(header)
 
 
 def list_count(rows: int) -> int:

@@ -5,7 +5,7 @@ cache has not is read, and whatever the cache has that the table has not is stru
 matter how a version came about, or which versions lie between. On any doubt all is read anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from .cache_files import CacheDamaged, CacheManifest, Entry, publish, read_publi
 from .coding import Recipe
 from .exact import centre_rows
 from .manifest import Manifest
-from .rows import Items
+from .rows import MODALITIES, Items, Stamps
 from .segment import Segment
-from .table import MODALITIES, VectorTable
+from .table import VectorTable
 from .tuning import QUERIES
 
 REBUILD_SHARE = 0.1
@@ -71,10 +71,24 @@ def synchronize(place: Place, *, anew: bool = False) -> CacheManifest:
     return made
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stored:
+    """Some items of the table, read when they are asked for."""
+
+    table: VectorTable
+    rows: Int64[np.ndarray, " rows"]
+    all_of: Modality | None = None
+
+    def batches(self) -> Iterator[Items]:
+        """See `ItemSource`."""
+        return self.table.stream(self.rows, all_of=self.all_of)
+
+
 def _entries(place: Place, table: VectorTable, before: CacheManifest | None) -> tuple[Entry, ...]:
-    rows, updated = table.row_stamps()
+    stamps = table.row_stamps()
     if before is None:
-        return tuple(_build(place, table, modality) for modality in table.modalities())
+        kinds = [kind for kind in MODALITIES if len(stamps.of(kind))]
+        return tuple(_build(place, table, stamps, modality) for modality in kinds)
     spec = place.manifest.spec
     old = {
         (entry.modality, entry.base): Segment(entry, place.folder, place.directory, spec.dim)
@@ -82,37 +96,36 @@ def _entries(place: Place, table: VectorTable, before: CacheManifest | None) -> 
     }
     for segment in old.values():
         segment.open()  # what is kept must be sound
-    new = np.ones(len(rows), dtype=bool)
-    live = {key: _still_there(segment, rows, updated, new) for key, segment in old.items()}
+    new = np.ones(len(stamps.rows), dtype=bool)
+    live = {key: _still_there(segment, stamps, new) for key, segment in old.items()}
     if not new.any() and all(mask.all() for mask in live.values()):
         return before.entries
-    added = table.items_at(rows[new]) if new.any() else {}
     entries: list[Entry] = []
-    for modality in MODALITIES:
+    for number, modality in enumerate(MODALITIES):
         base, delta = old.get((modality, True)), old.get((modality, False))
-        fresh = added.get(modality)
-        if base is None and fresh is None:
+        fresh = stamps.rows[new & (stamps.kinds == number)]
+        if base is None and not len(fresh):
             continue
-        if base is None or _worn(base, live[modality, True], delta, fresh, place):
-            entries.append(_build(place, table, modality))
+        if base is None or _worn(base, live[modality, True], delta, len(fresh), place):
+            entries.append(_build(place, table, stamps, modality))
             continue
         entries.append(_struck(base, live[modality, True], place.folder))
         if delta is not None:
-            kept = _items(delta).chosen(live[modality, False])
-            fresh = kept if fresh is None else kept.joined(fresh)
-        if fresh is not None and len(fresh.rows):
+            fresh = np.sort(np.concatenate([delta.rows[live[modality, False]], fresh]))
+        if len(fresh):
             recipe = Recipe(place.manifest.mean(modality), place.target, _nobody(spec.dim))
-            entries.append(write_segment(place.folder, modality, fresh, recipe, base=False))
+            items = _Stored(table, fresh)
+            entries.append(write_segment(place.folder, modality, items, recipe, base=False))
     return tuple(entry for entry in entries if entry.rows > entry.deleted)
 
 
 def _still_there(
     segment: Segment,
-    rows: Int64[np.ndarray, " items"],
-    updated: Int64[np.ndarray, " items"],
+    stamps: Stamps,
     new: Bool[np.ndarray, " items"],
 ) -> Bool[np.ndarray, " rows"]:
     """Which rows of a segment are as the table has them; these are struck from `new`."""
+    rows, updated = stamps.rows, stamps.updated
     if not len(rows):
         return np.zeros(segment.entry.rows, dtype=bool)
     places = np.minimum(np.searchsorted(rows, segment.rows), len(rows) - 1)
@@ -127,12 +140,12 @@ def _worn(
     base: Segment,
     live: Bool[np.ndarray, " rows"],
     delta: Segment | None,
-    fresh: Items | None,
+    fresh: int,
     place: Place,
 ) -> bool:
     """Whether a base is better written anew than amended."""
     rows = base.entry.rows
-    later = (delta.entry.rows if delta else 0) + (len(fresh.rows) if fresh else 0)
+    later = (delta.entry.rows if delta else 0) + fresh
     gone = rows - int(np.count_nonzero(live))
     mean = place.manifest.mean(base.entry.modality)
     return (
@@ -150,16 +163,9 @@ def _struck(base: Segment, live: Bool[np.ndarray, " rows"], folder: Path) -> Ent
     return replace(base.entry, deleted=deleted, files=files)
 
 
-def _items(segment: Segment) -> Items:
-    """What a segment holds, every byte of it checked."""
-    segment.check(thorough=True)
-    vectors = np.array(segment.vectors.rows)
-    return Items(segment.rows, segment.table["updated"].copy(), vectors, segment.facts.all())
-
-
-def _build(place: Place, table: VectorTable, modality: Modality) -> Entry:
+def _build(place: Place, table: VectorTable, stamps: Stamps, modality: Modality) -> Entry:
     """Write the base of a modality from the table."""
-    items = table.items(modality)
+    items = _Stored(table, stamps.of(modality), modality if stamps.in_order else None)
     mean = place.manifest.mean(modality)
     strangers = _nobody(place.manifest.spec.dim)
     if len(items.rows) > CODED_ROWS:

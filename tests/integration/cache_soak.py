@@ -10,8 +10,7 @@ import numpy as np
 
 from indexer import Collection
 from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
-from indexer.rows import ItemRow
-from indexer.table import MODALITIES
+from indexer.rows import MODALITIES, ItemRow
 from omni_encoder.media import MediaInfo
 from tests.toy import DIM, ToyEncoder
 

@@ -16,8 +16,8 @@ from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
 from indexer.exact import centre_rows
 from indexer.manifest import newest_version, read_manifest
 from indexer.planner import Search, nearest
-from indexer.rows import ItemRow
-from indexer.table import MODALITIES, VectorTable
+from indexer.rows import MODALITIES, ItemRow
+from indexer.table import VectorTable
 from indexer.where import FileFilter, combined
 from omni_encoder import Modality, QueryError
 from omni_encoder.media import MediaInfo

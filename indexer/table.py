@@ -23,7 +23,7 @@ from lancedb.table import Table
 from omni_encoder import CollectionError, EncoderSpec, Modality, QueryError
 
 from .catalogue import ContentKey, ContentRow
-from .manifest import LANCE_NAME, has_table, table_name, version_file
+from .manifest import LANCE_NAME, has_table, read_version, table_location, table_name
 from .rows import ItemRow, Items
 from .types import Version
 from .where import FACTS
@@ -73,7 +73,7 @@ class VectorTable:
         path = directory / LANCE_NAME
         # Zero: every look at the table sees what another process has just committed.
         interval = None if pinned else timedelta(0)
-        database = lancedb.connect(path, read_consistency_interval=interval)
+        database = lancedb.connect(table_location(directory), read_consistency_interval=interval)
         try:
             if create and not has_table(directory, spec):
                 # Row numbers that survive deletes and merges, which only creation can ask for.
@@ -300,11 +300,8 @@ class VectorTable:
 
     def _digest(self, version: int) -> str:
         """A hash of a version's own file, which never changes; empty if it isn't kept."""
-        path = version_file(self._path.parent, self._spec, version)
-        try:
-            return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-        except FileNotFoundError:
-            return ""
+        content = read_version(self._path.parent, self._spec, version)
+        return hashlib.blake2b(content, digest_size=16).hexdigest() if content else ""
 
     def _to_items(self, found: pa.Table) -> Items:
         order = np.argsort(found["_rowid"].to_numpy(), kind="stable")

@@ -19,7 +19,7 @@ CollectionOption = Annotated[
         "-c",
         metavar="DIR",
         envvar="OMNIDEX_COLLECTION",
-        help="Directory of the collection; without it, `default` in your user data folder.",
+        help="The collection's directory or s3:// URI; without it, `default` in your data folder.",
         show_default=False,
     ),
 ]
@@ -95,6 +95,10 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of all that is d
 def collection_directory(given: Path | None) -> Path:
     """The directory that the option, the environment or the default names."""
     if given is not None and str(given):
+        if given.parts[0] in ("s3:", "gs:"):
+            from indexer.remote import located
+
+            return located(given)
         return given
     from platformdirs import user_data_path
 

@@ -262,7 +262,7 @@ class Catalogue:
         """The files that hold a content, sorted by path."""
         found = self._connection.execute(f"{_LOCATIONS} ORDER BY 1", key)
         with catalogue_read(self._connection.path):
-            return [_location(*row) for row in found]
+            return [_location(*row) for row in found.fetchall()]
 
     def paths_of(self, key: ContentKey) -> set[bytes]:
         """The paths of the files that hold a content."""

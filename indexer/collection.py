@@ -12,7 +12,7 @@ from omni_encoder import CollectionError, EncoderSpec, Modality
 
 from .cache_report import cache_report
 from .catalogue import Catalogue
-from .exact import centre_rows
+from .exact import centre_rows, unit
 from .ids import resolve
 from .lock import writer_lock
 from .manifest import (
@@ -29,8 +29,8 @@ from .manifest import (
     write_manifest,
 )
 from .records import to_record
+from .remote import behind, located, remote_of, shared
 from .removal import remove
-from .scan import absolute
 from .types import CacheReport, Nearest, Problem, Record, Removal, SearchMode
 from .writer import Writer
 
@@ -52,6 +52,7 @@ class Collection:
     def __init__(self, directory: Path, manifest: Manifest) -> None:
         """Use `create`, `open` or `open_or_create`."""
         self._directory = directory
+        self._remote = remote_of(directory)
         self._manifest = manifest
         self._manifest_stamp = manifest_stamp(directory)
         self._catalogue_opened: Catalogue | None = None
@@ -60,7 +61,7 @@ class Collection:
     @classmethod
     def create(
         cls,
-        directory: Path,
+        directory: Path | str,
         spec: EncoderSpec,
         *,
         means: Float32[np.ndarray, "modalities dim"] | None = None,
@@ -68,14 +69,14 @@ class Collection:
         """Make an empty collection.
 
         Args:
-            directory: A directory that doesn't exist or is empty.
+            directory: A directory that doesn't exist or is empty, or a URI where there is nothing.
             spec: The encoder whose vectors it will hold.
             means: The encoder's reference means, one row for each of `spec.modalities`.
 
         Raises:
             CollectionError: There is something in the directory already.
         """
-        directory = absolute(directory)
+        directory = located(directory)
         manifest = Manifest(spec, reference_means(spec, means))
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -84,7 +85,7 @@ class Collection:
                 f"can't make a collection in {directory}: {error.strerror}",
                 hint="name a folder that can be written to with -c",
             ) from error
-        with writer_lock(directory, "create"):
+        with writer_lock(directory, "create"), shared(directory, "create", lambda: None):
             check_empty(directory)
             catalogue = Catalogue.open_to_write(directory)
             catalogue.mark(clean=True)
@@ -93,19 +94,22 @@ class Collection:
         return cls(directory, manifest)
 
     @classmethod
-    def open(cls, directory: Path) -> "Collection":
+    def open(cls, directory: Path | str) -> "Collection":
         """Open a collection.
+
+        Args:
+            directory: Its directory, or its URI in an object store, such as `s3://bucket/name`.
 
         Raises:
             CollectionError: There is none, or it is damaged.
         """
-        directory = absolute(directory)
+        directory = located(directory)
         return cls(directory, read_manifest(directory))
 
     @classmethod
     def open_or_create(
         cls,
-        directory: Path,
+        directory: Path | str,
         spec: EncoderSpec,
         means: Float32[np.ndarray, "modalities dim"] | None = None,
     ) -> "Collection":
@@ -115,6 +119,7 @@ class Collection:
             CollectionError: It is damaged, or there is something else in the directory.
             EncoderMismatchError: Another encoder made it.
         """
+        directory = located(directory)
         if not (directory / MANIFEST_NAME).exists():
             return cls.create(directory, spec, means=means)
         collection = cls.open(directory)
@@ -136,7 +141,7 @@ class Collection:
 
     @property
     def directory(self) -> Path:
-        """Where it lies, as an absolute path."""
+        """Where it lies, as an absolute path; of one in an object store, what is of it here."""
         return self._directory
 
     @property
@@ -183,7 +188,7 @@ class Collection:
         Raises:
             ValueError: The vector is zero or not finite, or its length is not `spec.dim`.
         """
-        return centre_rows(self._unit(vector)[None], self._manifest.mean(modality))[0]
+        return centre_rows(unit(vector, self.spec.dim)[None], self._manifest.mean(modality))[0]
 
     def nearest(
         self,
@@ -216,7 +221,7 @@ class Collection:
         """
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
-        query = self._unit(vector)
+        query = unit(vector, self.spec.dim)
         if query_modality is not None:
             query = self.centre(query, query_modality)
         self._refresh_manifest()
@@ -228,8 +233,9 @@ class Collection:
 
             device = usable_device(mode.device)
         search = Search(query, k, exact=mode.exact, merge=mode.merge, device=device)
+        catalogue = None if where is None else self._catalogue
         found = self._reader.nearest(
-            self._manifest, search, self._catalogue, modalities=modalities, where=where
+            self._manifest, search, catalogue, modalities=modalities, where=where
         )
         if not len(found.rows):
             self._state()  # is there nothing, or is the table gone?
@@ -249,10 +255,9 @@ class Collection:
         """
         if not self._reader.opened:
             self._state()
-        return [
-            self._record(facts, paths)
-            for facts, paths in self._reader.facts(self._manifest, rows, where)
-        ]
+        found = self._reader.facts(self._manifest, rows, where)
+        locations = self._catalogue.locations
+        return [to_record(facts, locations(facts.key), paths) for facts, paths in found]
 
     def get(self, id_prefix: str) -> Record:
         """What is known of one item.
@@ -264,7 +269,8 @@ class Collection:
         Raises:
             QueryError: There is no such item, or several begin like this.
         """
-        return self._record(self._find(id_prefix))
+        facts = self._find(id_prefix)
+        return to_record(facts, self._catalogue.locations(facts.key))
 
     def vector_of(self, id_prefix: str) -> Float32[np.ndarray, " dim"]:
         """The vector of one item, not centred; unit length.
@@ -273,7 +279,7 @@ class Collection:
             QueryError: There is no such item, or several begin like this.
         """
         row = self._find(id_prefix).row
-        return self._unit(self._reader.vector(self._manifest, row))
+        return unit(self._reader.vector(self._manifest, row), self.spec.dim)
 
     def view(self) -> "View | None":
         """The newest state, to be looked at in more ways; None while nothing has been written."""
@@ -311,14 +317,15 @@ class Collection:
         Raises:
             CollectionError: Another process is writing, or the collection is damaged.
         """
-        with writer_lock(self._directory, command):
+        directory = self._directory
+        with writer_lock(directory, command), shared(directory, command, lambda: self.version):
             # Another writer may have finished since the collection was opened.
             self._refresh_manifest()
             catalogue = Catalogue.open_to_write(self._directory)
             writer = Writer(self._directory, self._manifest, catalogue)
             try:
                 lost = catalogue.holds_any() and not has_table(self._directory, self.spec)
-                if lost or not catalogue.clean():
+                if lost or not catalogue.clean() or behind(directory, self.version):
                     writer.recover()
                 try:
                     yield writer
@@ -363,22 +370,13 @@ class Collection:
         return state
 
     def _refresh_manifest(self) -> None:
+        if self._remote is not None:
+            self._remote.pull(self._directory)
         stamp = manifest_stamp(self._directory)
         if stamp != self._manifest_stamp:
             self._manifest = read_manifest(self._directory)
             self._manifest_stamp = stamp
 
-    def _unit(self, vector: Float32[np.ndarray, " dim"]) -> Float32[np.ndarray, " dim"]:
-        if vector.shape != (self.spec.dim,):
-            raise ValueError(f"a vector must have {self.spec.dim} numbers, got {vector.shape}")
-        norm = float(np.linalg.norm(vector))
-        if not 0 < norm < np.inf:
-            raise ValueError(f"a vector must be finite and not zero, its length is {norm}")
-        return (vector / norm).astype(np.float32)
-
     def _find(self, id_prefix: str) -> "Facts":
         self._state()
         return resolve(id_prefix, lambda digits: self._reader.find(self._manifest, digits))
-
-    def _record(self, facts: "Facts", chosen: set[bytes] | None = None) -> Record:
-        return to_record(facts, self._catalogue.locations(facts.key), chosen)

@@ -10,6 +10,20 @@ MARGIN = 1e-5
 """More than float32 can be wrong by in the dot product of two unit vectors."""
 
 
+def unit(vector: Float32[np.ndarray, " dim"], dim: int) -> Float32[np.ndarray, " dim"]:
+    """A vector of length 1 in the same direction.
+
+    Raises:
+        ValueError: The vector is zero or not finite, or hasn't `dim` numbers.
+    """
+    if vector.shape != (dim,):
+        raise ValueError(f"a vector must have {dim} numbers, got {vector.shape}")
+    norm = float(np.linalg.norm(vector))
+    if not 0 < norm < np.inf:
+        raise ValueError(f"a vector must be finite and not zero, its length is {norm}")
+    return (vector / norm).astype(np.float32)
+
+
 def centre_rows(
     vectors: Float32[np.ndarray, "items dim"], mean: Float32[np.ndarray, " dim"]
 ) -> Float32[np.ndarray, "items dim"]:

@@ -35,7 +35,9 @@ _LOCATED = (
 )
 
 
-_Text, _Whole, _Real = str | None, int | None, float | None
+_Text = str | None
+_Whole = int | None
+_Real = float | None
 _Values = tuple[str, str, str, int, _Real, _Real, str, _Text, _Text, _Text, _Whole, _Whole, _Real]
 """What `FACTS` are."""
 

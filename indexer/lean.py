@@ -63,5 +63,7 @@ def _glibc() -> ctypes.CDLL | None:
     if sys.platform != "linux":
         return None
     library = ctypes.CDLL(None)
-    known = all(hasattr(library, name) for name in ("mallopt", "malloc_trim", "gnu_get_libc_version"))
+    known = all(
+        hasattr(library, name) for name in ("mallopt", "malloc_trim", "gnu_get_libc_version")
+    )
     return library if known else None

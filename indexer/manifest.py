@@ -20,8 +20,8 @@ from omni_encoder import (
 
 from .catalogue import CATALOGUE_NAME
 from .lock import LOCK_NAME
+from .remote import MANIFEST_NAME, SEEN_NAME, URI_NAME, remote_of
 
-MANIFEST_NAME = "omnidex.json"
 LANCE_NAME = "lance"
 FORMAT = 1
 
@@ -73,35 +73,52 @@ def table_name(spec: EncoderSpec) -> str:
     return f"emb_{spec.fingerprint[:16]}"
 
 
+def table_location(directory: Path) -> Path | str:
+    """Where the tables of a collection are."""
+    remote = remote_of(directory)
+    return directory / LANCE_NAME if remote is None else f"{remote.uri}/{LANCE_NAME}"
+
+
 def has_table(directory: Path, spec: EncoderSpec) -> bool:
     """Whether an encoder's table is there; found out without opening it."""
-    versions = directory / LANCE_NAME / f"{table_name(spec)}.lance" / "_versions"
-    try:  # asked before every query, and globbing takes ten times as long
-        return any(name.endswith(".manifest") for name in os.listdir(versions))  # noqa: PTH208
-    except OSError:
-        return False
+    return any(name.endswith(".manifest") for name in _versions(directory, spec))
 
 
-def version_file(directory: Path, spec: EncoderSpec, version: int) -> Path:
-    """The file that says what belongs to a version of the table."""
+def read_version(directory: Path, spec: EncoderSpec, version: int) -> bytes:
+    """The file that says what belongs to a version of the table; empty if it isn't kept."""
     # Lance counts them down from 2**64 - 1, so that the newest comes first.
-    name = f"{2**64 - 1 - version:020}.manifest"
-    return directory / LANCE_NAME / f"{table_name(spec)}.lance" / "_versions" / name
+    name = f"{_versions_folder(spec)}/{2**64 - 1 - version:020}.manifest"
+    remote = remote_of(directory)
+    if remote is not None:
+        return remote.read(name) or b""
+    try:
+        return (directory / name).read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def newest_version(directory: Path, spec: EncoderSpec) -> int | None:
     """The table's newest version, by the name of its file; None if there is no table."""
-    versions = directory / LANCE_NAME / f"{table_name(spec)}.lance" / "_versions"
-    try:
-        names = sorted(os.listdir(versions))  # noqa: PTH208
-    except OSError:
-        return None
     # Lance counts them down from 2**64 - 1, in 20 digits, so that the newest comes first.
-    for name in names:
+    for name in sorted(_versions(directory, spec)):
         digits, _, rest = name.partition(".")
         if rest == "manifest" and len(digits) == 20 and digits.isdigit():
             return 2**64 - 1 - int(digits)
     return None
+
+
+def _versions_folder(spec: EncoderSpec) -> str:
+    return f"{LANCE_NAME}/{table_name(spec)}.lance/_versions"
+
+
+def _versions(directory: Path, spec: EncoderSpec) -> list[str]:
+    remote = remote_of(directory)
+    if remote is not None:
+        return remote.names(_versions_folder(spec))
+    try:  # asked before every query, and globbing takes ten times as long
+        return os.listdir(directory / _versions_folder(spec))  # noqa: PTH208
+    except OSError:
+        return []
 
 
 def reference_means(
@@ -252,7 +269,8 @@ def check_empty(directory: Path) -> None:
     others = {
         name
         for name in names
-        if name != LOCK_NAME and not name.startswith((CATALOGUE_NAME, MANIFEST_NAME))
+        if name not in (LOCK_NAME, URI_NAME, SEEN_NAME)
+        and not name.startswith((CATALOGUE_NAME, MANIFEST_NAME))
     }
     if others:
         raise CollectionError(

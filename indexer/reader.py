@@ -135,7 +135,7 @@ class Reader:
         self,
         manifest: Manifest,
         search: Search,
-        catalogue: Catalogue,
+        catalogue: Catalogue | None,
         *,
         modalities: Sequence[Modality] | None,
         where: str | None,
@@ -145,7 +145,7 @@ class Reader:
         Args:
             manifest: The collection's manifest.
             search: What to look for.
-            catalogue: What knows the paths of the items.
+            catalogue: What knows the paths of the items; only a filter needs it.
             modalities: Return only such items; None stands for all.
             where: Return only items for which this holds.
 
@@ -352,11 +352,12 @@ class Reader:
             self._kept.clear()
 
     def _masks(
-        self, segments: Sequence[Segment], condition: Condition | None, catalogue: Catalogue
+        self, segments: Sequence[Segment], condition: Condition | None, catalogue: Catalogue | None
     ) -> Masks | None:
         """Which rows of each segment may be found; None if all may."""
         if condition is None:
             return None
+        assert catalogue is not None  # a filter never comes without one
         changes = catalogue.changes() if condition.about_paths else None
         key = (tuple(segment.entry.files["facts"].name for segment in segments), condition.where)
         if key not in self._kept or self._kept[key][0] != changes:

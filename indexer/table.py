@@ -23,7 +23,7 @@ from omni_encoder import CollectionError, EncoderSpec, Modality, QueryError
 from .catalogue import ContentKey, ContentRow
 from .lean import lean, limit_reading
 from .lean_lancedb import Table, connect
-from .manifest import LANCE_NAME, has_table, table_name, version_file
+from .manifest import LANCE_NAME, has_table, read_version, table_location, table_name
 from .rows import MODALITIES, ItemRow, Items, Stamps
 from .types import Version
 from .where import FACTS
@@ -74,7 +74,7 @@ class VectorTable:
         # Zero: every look at the table sees what another process has just committed.
         limit_reading()
         interval = None if pinned else timedelta(0)
-        database = connect(path, read_consistency_interval=interval)
+        database = connect(table_location(directory), read_consistency_interval=interval)
         try:
             if create and not has_table(directory, spec):
                 # Row numbers that survive deletes and merges, which only creation can ask for.
@@ -320,11 +320,8 @@ class VectorTable:
 
     def _digest(self, version: int) -> str:
         """A hash of a version's own file, which never changes; empty if it isn't kept."""
-        path = version_file(self._path.parent, self._spec, version)
-        try:
-            return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-        except FileNotFoundError:
-            return ""
+        content = read_version(self._path.parent, self._spec, version)
+        return hashlib.blake2b(content, digest_size=16).hexdigest() if content else ""
 
     def _taken(self, rows: Int64[np.ndarray, " rows"]) -> Iterator[pa.Table]:
         for start in range(0, len(rows), _BATCH_ROWS):

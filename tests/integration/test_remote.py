@@ -1,0 +1,199 @@
+"""A collection in an object store, on an S3 server that is started here, for several machines."""
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer import Collection, SearchMode
+from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
+from indexer.remote import mirror, remote_of, uri_of
+from indexer.rows import ItemRow
+from omni_encoder import CollectionError, Modality
+from omni_encoder.media import MediaInfo
+from tests.toy import DIM, ToyEncoder
+
+ROOT = Path(__file__).parents[2]
+SPEC = ToyEncoder().spec
+EXACT = SearchMode(exact=True)
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("moto") is None, reason="moto isn't installed: pip install -e '.[dev]'"
+)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as server:
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=5):
+                    break
+            except OSError:
+                time.sleep(0.1)
+        yield address
+        server.terminate()
+
+
+@pytest.fixture
+def uri(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "somebody"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ENDPOINT", endpoint),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("XDG_CACHE_HOME", str(tmp_path / "one")),
+    ):
+        monkeypatch.setenv(name, value)
+    from pyarrow import fs
+
+    bucket = tmp_path.name.replace("_", "-").lower()[-40:].strip("-")
+    fs.S3FileSystem(endpoint_override=endpoint, allow_bucket_creation=True).create_dir(bucket)
+    return f"s3://{bucket}/photos"
+
+
+def add(collection: Collection, numbers: range) -> None:
+    with collection.writing("test") as writer:
+        for number in numbers:
+            key = ContentKey(f"{number:032x}", Modality.IMAGE)
+            info = MediaInfo(key.modality, "image/x")
+            if key not in writer.catalogue:
+                writer.add([ItemRow(key, 0, True, None, None, info, vector_of(number))])
+            file = FileRow(f"/media/{number}".encode(), FileStamp(1, 1, number + 1), key)
+            writer.enter(file, ContentRow(key, 1, partial=False))
+
+
+def vector_of(number: int) -> np.ndarray:
+    vector = np.random.default_rng(number).standard_normal(DIM)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def paths(collection: Collection, number: int, k: int = 3) -> list[str]:
+    found = collection.nearest(vector_of(number), k=k, mode=EXACT, query_modality=Modality.IMAGE)
+    return [str(record.paths[0]) for record in collection.records(found.rows)]
+
+
+def test_another_machine_sees_what_one_wrote_and_the_other_way_round(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Collection.create(uri, SPEC)
+    assert one.counts() == {}
+    add(one, range(30))
+    assert paths(one, 7)[0] == "/media/7"
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
+    two = Collection.open(uri)
+    assert two.directory != one.directory
+    assert not (two.directory / "lance").exists()
+    assert paths(two, 7) == paths(one, 7)
+    assert two.counts() == {Modality.IMAGE: 30}
+
+    add(two, range(30, 40))
+    assert paths(one, 33)[0] == "/media/33"  # open all the while
+    two.remove([Path("/media/7")])
+    assert "/media/7" not in paths(one, 7, k=40)
+    assert one.counts() == {Modality.IMAGE: 39}
+    assert (
+        len(
+            paths(
+                one,
+                7,
+                k=100,
+            )
+        )
+        == 39
+    )
+
+
+def test_one_machine_writes_at_a_time_and_a_dead_one_of_ours_is_followed(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Collection.create(uri, SPEC)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
+    two = Collection.open(uri)
+    being_written = f"written by process {os.getpid()}.*index"
+    with one.writing("index"), pytest.raises(CollectionError, match=being_written):
+        add(two, range(3))
+    add(two, range(3))
+    assert paths(one, 1)[0] == "/media/1"
+
+
+def test_what_a_killed_writer_appended_is_neither_lost_nor_doubled(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Collection.create(uri, SPEC) as one:
+        add(one, range(5))
+    script = f"""
+import os, signal
+from indexer import Collection
+from tests.integration.test_remote import add
+collection = Collection.open({uri!r})
+with collection.writing("index") as writer:
+    writer.finish, done = lambda **_: os.kill(os.getpid(), signal.SIGKILL), writer.commit
+    writer.commit = lambda: (done(), os.kill(os.getpid(), signal.SIGKILL))
+    collection.writing = lambda _: __import__("contextlib").nullcontext(writer)
+    add(collection, range(5, 9))
+    writer.commit()
+"""
+    killed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
+    with Collection.open(uri) as two:
+        add(two, range(5, 12))
+        assert sorted(paths(two, 1, k=100)) == sorted(f"/media/{n}" for n in range(12))
+
+
+def test_a_store_that_is_not_there_is_named(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(CollectionError, match="can't reach s3://") as caught:
+        Collection.open(f"{uri}-elsewhere")
+    assert "AWS_ENDPOINT_URL" in caught.value.hint
+
+
+def test_the_commands_take_a_uri(uri: str, tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    for name in ("a red boat", "a green tree", "the blue sea"):
+        (tmp_path / "media" / f"{name[-4:].strip()}.txt").write_text(f"{name}\n")
+    command = [sys.executable, "-c", "from omnidex_cli.app import run; run()"]
+    indexed = subprocess.run(
+        [*command, "index", "-c", uri, str(tmp_path / "media"), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert indexed.returncode == 0, indexed.stderr
+    found = subprocess.run(
+        [*command, "search", "-c", uri, "a boat", "--json"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "two")},
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout.splitlines()[0])
+
+
+def test_a_uri_is_known_however_it_is_written(tmp_path: Path) -> None:
+    assert uri_of("s3://bucket/a/b/") == uri_of(Path("s3://bucket/a/b")) == "s3://bucket/a/b"
+    assert uri_of(tmp_path) is None
+    assert remote_of(tmp_path) is None
+    assert mirror.__module__ == "indexer.remote"

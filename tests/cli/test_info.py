@@ -184,12 +184,15 @@ def test_bench_quality_on_a_wrong_manifest_is_one_error(media: Path, omnidex: Ru
     assert json.loads(ended.err)["error"]["message"]
 
 
-def test_bench_ingest_gives_both_ratios(omnidex: Run) -> None:
-    document = json.loads(omnidex("bench", "ingest", "--images", 4, "--turns", 2, "--json").out)
+def test_bench_ingest_gives_both_ratios_and_draws_them(omnidex: Run, tmp_path: Path) -> None:
+    files = ("--images", 4, "--texts", 10, "--turns", 2, "--plot", tmp_path / "kept.svg")
+    document = json.loads(omnidex("bench", "ingest", *files, "--json").out)
 
-    assert document["images"] == 4
+    assert document["items"] == 4
     assert document["ratio"] > 0
+    assert document["kinds"]["text"]["files"] == 10
     assert document["second_run"]["speed_up"] > 0
+    assert "throughput kept" in (tmp_path / "kept.svg").read_text()
 
 
 def test_train_hands_over_its_configuration_and_prints_the_checkpoint(

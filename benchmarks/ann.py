@@ -340,6 +340,10 @@ class _Axes(Protocol):
 
     def annotate(self, text: str, xy: tuple[float, float]) -> object: ...
 
+    def margins(self, x: float, y: float) -> object: ...
+
+    def locator_params(self, axis: str, *, nbins: int) -> object: ...
+
     def set(self, *, title: str, xlabel: str, ylabel: str, yscale: str) -> object: ...
 
 
@@ -368,7 +372,9 @@ def plot(result: Mapping[str, object], path: Path) -> None:
         for name, measured in _figures(size["engines"]).items():
             recall = _number(_figures(measured)["recall_across"])
             axes.scatter(recall, _median(size, name))
-            axes.annotate(name, (recall, _median(size, name)))
+            axes.annotate(f"  {name.replace('_', ' ')}", (recall, _median(size, name)))
+        axes.margins(0.25, 0.1)  # the names stand to the right
+        axes.locator_params("x", nbins=5)
         axes.set(
             title=f"{size['rows']} rows",
             xlabel="recall@10 across",

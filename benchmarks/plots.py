@@ -72,7 +72,7 @@ def bars(
         OmniError: matplotlib isn't installed.
     """
     series = list(dict.fromkeys(name for group in groups.values() for name in group))
-    figure = _figure(width=7.0, height=0.7 + 0.2 * len(groups) * max(2, len(series)))
+    figure = _figure(width=7.0, height=1.0 + 0.2 * len(groups) * max(2, len(series)))
     axes = figure.add_subplot()
     step = 0.8 / max(1, len(series))
     for number, name in enumerate(series):
@@ -101,7 +101,7 @@ def bars(
     axes.set_title(title, fontsize=9)
     axes.grid(axis="x", linewidth=0.4, color="#bbbbbb")
     axes.set_axisbelow(b=True)
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=3)
     return _svg(figure)
 
 

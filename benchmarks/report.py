@@ -121,7 +121,7 @@ def _is_result(file: Path) -> bool:
 
 def _label(document: Mapping[str, object]) -> str:
     encoder = cast("Mapping[str, str] | None", document.get("encoder"))
-    label = "" if encoder is None else encoder["name"]
+    label = "" if encoder is None else _short(encoder["name"])
     protocol = cast("Mapping[str, object]", document.get("protocol") or {})
     more = ["centred"] if protocol.get("centred") else []
     if protocol.get("index", "exact") != "exact":
@@ -134,6 +134,15 @@ def _label(document: Mapping[str, object]) -> str:
     if protocol.get("ties", "worst") != "worst":
         more.append(f"ties {protocol['ties']}")
     return f"{label} ({', '.join(more)})" if more else label or str(document["benchmark"])
+
+
+def _short(name: str) -> str:
+    """An encoder's name without the folders of its file."""
+    family, _, rest = name.partition(":")
+    model, _, file = rest.partition("/")
+    if Path(rest).suffix not in {".safetensors", ".bin", ".pt"}:
+        return name
+    return f"{family}:{model}" if family == "open_clip" and file else f"{family}:{Path(rest).name}"
 
 
 def directions_of(document: Mapping[str, object]) -> Mapping[str, Mapping[str, object]]:

@@ -28,9 +28,10 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem
 h1 { font-size: 1.6rem; } h2 { border-top: 1px solid #ccc; padding-top: 1rem; font-size: 1.25rem; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; }
-th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid #e2e2e2; }
+th, td { padding: .2rem .6rem; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid #e2e2e2; }
 th { border-bottom: 1px solid #888; } td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
-td.words { text-align: left; }
+.words { text-align: left; }
 tr.first td { border-top: 1px solid #999; }
 ul.remarks { font-size: .85rem; color: #444; margin: 0 0 .6rem; }
 p.label { margin: .6rem 0 0; font-size: .85rem; font-weight: 600; }
@@ -112,21 +113,28 @@ def _remarks(label: str, lines: Sequence[str]) -> str:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in headings) + "</tr>"]
+    words = [
+        all(row[i][:1].isalpha() for row in rows if row[i].strip("`")) for i in range(len(headings))
+    ]
+    cells = zip(headings, words, strict=True)
+    lines = ["<tr>" + "".join(_cell(text, "th", words=left) for text, left in cells) + "</tr>"]
     before = ""
     for row in rows:
         first = ' class="first"' if row[0] != before else ""
-        cells = [row[0] if row[0] != before else "", *row[1:]]
-        lines.append(f"<tr{first}>" + "".join(map(_cell, cells)) + "</tr>")
+        cells = zip([row[0] if row[0] != before else "", *row[1:]], words, strict=True)
+        inner = "".join(_cell(text, "td", words=left) for text, left in cells)
+        lines.append(f"<tr{first}>{inner}</tr>")
         before = row[0]
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 
-def _cell(text: str) -> str:
-    if text.startswith("**") and text.endswith("**"):
-        return f"<td><strong>{html.escape(text[2:-2])}</strong></td>"
-    words = ' class="words"' if text[:1].isalpha() or text.startswith("`") else ""
-    return f"<td{words}>{html.escape(_arrow(text))}</td>"
+def _cell(text: str, tag: str, *, words: bool) -> str:
+    """A cell; a column of words stands at the left."""
+    shown = html.escape(_arrow(text.strip("*")))
+    if text.startswith("**"):
+        shown = f"<strong>{shown}</strong>"
+    opened = f'{tag} class="words"' if words else tag
+    return f"<{opened}>{shown}</{tag}>"
 
 
 def _arrow(text: str) -> str:

@@ -200,6 +200,26 @@ def test_the_report_is_one_page_with_tables_plots_thumbnails_and_failures(
     assert "Success@k" in table
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("omni", "omni"),
+        ("open_clip:ViT-B-32/laion2b", "open_clip:ViT-B-32/laion2b"),
+        ("open_clip:peer/runs/peer/model.safetensors", "open_clip:peer"),
+        ("omni:runs/new/omni.safetensors", "omni:omni.safetensors"),
+    ],
+)
+def test_reports_name_an_encoder_without_the_folders_of_its_file(
+    tmp_path: Path, data: Path, name: str, shown: str
+) -> None:
+    document = {**run(tmp_path / "r", data).document, "encoder": {"name": name, "fingerprint": "f"}}
+    (tmp_path / "x-1.json").write_text(json.dumps(document))
+
+    (section,) = collect([tmp_path / "x-1.json"])
+
+    assert list(section.results) == [shown]
+
+
 def test_a_report_of_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OmniError, match="no results"):
         collect([tmp_path])

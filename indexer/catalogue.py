@@ -106,14 +106,20 @@ class Catalogue:
     def files_under(self, roots: Iterable[bytes]) -> dict[bytes, FileRow]:
         """All known files that are, or lie under, one of the roots."""
         rows: dict[bytes, FileRow] = {}
-        # Who only reads may find a catalogue of format 1: then every file looks changed.
-        query = _FILES_1 if format_of(self._connection) == 1 else _FILES
         for root in roots:
-            found = self._connection.execute(query, (root, *_below(root)))
+            rows.update((row.path, row) for row in self.each_under(root))
             with catalogue_read(self._connection.path):
-                rows.update(_file_rows(found))
                 b"".join(rows)  # a path that isn't bytes is no path
         return rows
+
+    def each_under(self, root: bytes) -> Iterator[FileRow]:
+        """All known files that are, or lie under, a root, one at a time; ended before any write."""
+        # Who only reads may find a catalogue of format 1: then every file looks changed.
+        query = _FILES_1 if format_of(self._connection) == 1 else _FILES
+        found = self._connection.execute(query, (root, *_below(root)))
+        with catalogue_read(self._connection.path):
+            for _, row in _file_rows(found):
+                yield row
 
     def files_in(self, folders: Collection[bytes], root: bytes) -> dict[bytes, FileRow]:
         """All known files that lie directly in one of some folders, which are under a root."""

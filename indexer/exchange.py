@@ -20,6 +20,8 @@ from .entries import ContentKey, FileStamp
 EVENT_BYTES = 1024
 """What an event without media is taken to weigh, so that these are bounded too."""
 
+_FEW_KNOWN = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -209,10 +211,12 @@ class Contents:
         """Begin.
 
         Args:
-            before: The contents that were there at the start; one thread at a time asks it.
+            before: The contents that are there, perhaps with those that have come since; one
+                thread at a time asks it.
         """
         self._before = before
-        self._known: set[ContentKey] = set()
+        self._known: set[ContentKey] = set()  # those that `before` may not have yet
+        self._look_after = _FEW_KNOWN
         self._readers: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
@@ -242,5 +246,8 @@ class Contents:
         with self._lock:
             if complete:
                 self._known.add(complete)
+                if len(self._known) > self._look_after:
+                    self._known = {key for key in self._known if key not in self._before}
+                    self._look_after = max(_FEW_KNOWN, 2 * len(self._known))
             if self._readers.get(content) == path:
                 del self._readers[content]

@@ -6,8 +6,9 @@ the encoder nor the vectors.
 
 import os
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,33 +60,54 @@ def ingest(
         collection.check_encoder(encoder.spec)
     check_roots(roots)
     with collection.writing("index") as writer:
-        tell(Progress(Phase.SCAN, 0, 0))
-        marks: Mapping[bytes, Marks] = {} if options.retry_failed else _marks(roots, writer)
-        found = scan(roots, options.selection, marks)
-        tell(Progress(Phase.SCAN, found.count, found.count))
-        tally = Tally(problems=list(found.problems))
-        known = _known(found, marks, writer)
-        _enter_problems(found.problems, known, writer)
-        changed = changed_files(found, known, retry_failed=options.retry_failed)
-        same = found.files.keys() - changed.keys()
-        tally.failed_before = sum(known[path].key is None for path in same)
-        tally.failed_before += sum(mark.failed for mark in found.same.values())
-        tally.unchanged = found.count - len(changed) - tally.failed_before
-        if changed:
-            run = _run_of(options.engine)(collection, encoder, writer, tally, options)
-            run.read(changed, known, tell)
-        tell(Progress(Phase.FINISH, tally.settled, tally.settled, items=writer.items))
-        writer.commit()
-        left = departures(found, known, writer.catalogue.paths_of, options)
-        gone = left.forgotten
-        tally.removed, tally.spared = len(gone), len(left.spared)
-        _take_captions_back(gone, known, writer)
-        writer.forget(gone)
-        writer.sweep()
-        writer.set_passed([*map(os.fsencode, found.roots)], found.passed)
-        tally.partial = sum(map(found.has, writer.catalogue.partial_paths()))
-        _mark_folders(found, marks, writer)
-    return _report(found, tally, writer, time.monotonic() - started)
+        # What is known of every file is let go before the table and the cache are tidied up.
+        report = _update(roots, collection, encoder, writer, options, tell=tell)
+    return replace(
+        report,
+        captions=writer.captions,
+        items=writer.items,
+        items_removed=writer.items_removed,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _update(
+    roots: Sequence[Path],
+    collection: Collection,
+    encoder: Encoder | Callable[[], Encoder],
+    writer: Writer,
+    options: IngestOptions,
+    *,
+    tell: Callable[[Progress], None],
+) -> IngestReport:
+    """All that is done file by file; the report lacks what only the end shows."""
+    tell(Progress(Phase.SCAN, 0, 0))
+    marks: Mapping[bytes, Marks] = {} if options.retry_failed else _marks(roots, writer)
+    found = scan(roots, options.selection, marks)
+    tell(Progress(Phase.SCAN, found.count, found.count))
+    tally = Tally(problems=list(found.problems))
+    known = _known(found, marks, writer)
+    _enter_problems(found.problems, known, writer)
+    changed = changed_files(found, known, retry_failed=options.retry_failed)
+    same = found.files.keys() - changed.keys()
+    tally.failed_before = sum(known[path].key is None for path in same)
+    tally.failed_before += sum(mark.failed for mark in found.same.values())
+    tally.unchanged = found.count - len(changed) - tally.failed_before
+    if changed:
+        run = _run_of(options.engine)(collection, encoder, writer, tally, options)
+        run.read(changed, known, tell)
+    tell(Progress(Phase.FINISH, tally.settled, tally.settled, items=writer.items))
+    writer.commit()
+    left = departures(found, known, writer.catalogue.paths_of, options)
+    gone = left.forgotten
+    tally.removed, tally.spared = len(gone), len(left.spared)
+    _take_captions_back(gone, known, writer)
+    writer.forget(gone)
+    writer.sweep()
+    writer.set_passed([*map(os.fsencode, found.roots)], found.passed)
+    tally.partial = sum(map(found.has, writer.catalogue.partial_paths()))
+    _mark_folders(found, marks, writer)
+    return _report(found, tally)
 
 
 def _run_of(engine: Engine) -> "type[LocalRun | RayRun]":
@@ -135,23 +157,22 @@ def _unsure(root: bytes, found: Scan, marks: Mapping[bytes, Marks]) -> set[bytes
 
 def _mark_folders(found: Scan, marks: Mapping[bytes, Marks], writer: Writer) -> None:
     """Mark the folders whose every file is now known as it was found; the others get no digest."""
-    here: dict[bytes, dict[bytes, FileStamp]] = defaultdict(dict)
-    for path, stamp in found.files.items():
-        here[folder_of(path)][path] = stamp
+    here = Counter(map(folder_of, found.files))
     for root in found.rules:
         new = {folder: mark for folder, mark in found.same.items() if is_under(folder, root)}
-        rows: dict[bytes, list[FileRow]] = defaultdict(list)
-        unsure = _unsure(root, found, marks)
-        catalogue = writer.catalogue
-        left = catalogue.files_in(unsure, root) if root in marks else catalogue.files_under([root])
-        for path, row in left.items():
-            rows[folder_of(path)].append(row)
-        for folder in (unsure & found.looked.keys()) | rows.keys():
+        known, as_found, failed = Counter[bytes](), Counter[bytes](), Counter[bytes]()
+        unsure, catalogue = _unsure(root, found, marks), writer.catalogue
+        some = catalogue.files_in(unsure, root).values() if root in marks else None
+        for row in catalogue.each_under(root) if some is None else some:
+            folder = folder_of(row.path)
+            known[folder] += 1
+            as_found[folder] += found.files.get(row.path) == row.stamp
+            failed[folder] += row.key is None
+        for folder in (unsure & found.looked.keys()) | known.keys():
             new[folder] = FolderMark()
-            if here[folder] == {row.path: row.stamp for row in rows[folder]}:
-                failed = sum(row.key is None for row in rows[folder])
+            if here[folder] == known[folder] == as_found[folder]:
                 digest = found.looked.get(folder, b"")
-                new[folder] = FolderMark(digest, len(rows[folder]), failed)
+                new[folder] = FolderMark(digest, known[folder], failed[folder])
         faulty = {os.fsencode(problem.path) for problem in found.problems}
         # Of a folder that can't be listed a row stands in the one above, which may be as it was.
         new |= {folder_of(path): FolderMark() for path in faulty if is_under(path, root)}
@@ -183,7 +204,7 @@ def _take_captions_back(
     writer.commit()
 
 
-def _report(found: Scan, tally: Tally, writer: Writer, seconds: float) -> IngestReport:
+def _report(found: Scan, tally: Tally) -> IngestReport:
     return IngestReport(
         scanned=found.count,
         unchanged=tally.unchanged,
@@ -192,15 +213,15 @@ def _report(found: Scan, tally: Tally, writer: Writer, seconds: float) -> Ingest
         failed=len(tally.problems),
         failed_before=tally.failed_before,
         partial=tally.partial,
-        captions=writer.captions,
+        captions=0,
         removed=tally.removed,
         spared=tally.spared,
-        items=writer.items,
-        items_removed=writer.items_removed,
+        items=0,
+        items_removed=0,
         ignored=dict(found.ignored),
         passed=dict(Counter(map(str, found.passed.values()))),
         problems=tuple(sorted(tally.problems, key=lambda problem: problem.path)),
-        seconds=seconds,
+        seconds=0,
     )
 
 

@@ -12,11 +12,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 
-_READ_AHEAD = {"LANCE_DEFAULT_IO_BUFFER_SIZE": 16 * 2**20, "LANCE_DEFAULT_BATCH_SIZE": 1024}
+_READ_AHEAD = {"LANCE_DEFAULT_IO_BUFFER_SIZE": 8 * 2**20, "LANCE_DEFAULT_BATCH_SIZE": 1024}
 """Bytes that a scan may read ahead, by default 2 GB, and rows that it decodes at once."""
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_... of malloc.h
-_LARGE_BYTES = 2**20
+_LARGE_BYTES = 128 * 2**10
 _MOST_BYTES = 32 * 2**20  # glibc's own threshold ends here, and that for trimming at twice of it
 
 

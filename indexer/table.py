@@ -1,7 +1,7 @@
 """The vectors and what is known of every item: a LanceDB table, the truth of a collection.
 
-This is the only module that imports pyarrow and, through `lean_lancedb`, lancedb. That takes over a
-second, so whoever can do without it imports this module late.
+Only this module imports lancedb, through `lean_lancedb`, and what it imports pyarrow. That takes
+over a second, so whoever can do without it imports this module late.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from jaxtyping import Float16, Float64, Int8, Int64
+from jaxtyping import Float16, Float64, Int64
 
 from omni_encoder import CollectionError, EncoderSpec, Modality, QueryError
 
 from .catalogue import ContentKey, ContentRow
+from .columns import cells, clean, filters, kinds_of, schema, to_vectors
 from .lean import lean, limit_reading
 from .lean_lancedb import Table, connect
 from .manifest import LANCE_NAME, has_table, read_version, table_location, table_name
@@ -36,7 +36,6 @@ KEPT_FOR = timedelta(days=7)
 
 _TAG = "run-"
 _MINUTE_S = 60
-_KEYS_PER_FILTER = 500
 _BATCH_ROWS = 1024
 """Lance reads several batches ahead; with more rows it is hardly faster, and holds them all."""
 _UPDATED = "_row_last_updated_at_version"
@@ -51,7 +50,7 @@ class VectorTable:
         self._table = table
         self._path = path
         self._spec = spec
-        self._schema = _schema(spec)
+        self._schema = schema(spec)
         self._dim = spec.dim
 
     @classmethod
@@ -79,7 +78,7 @@ class VectorTable:
             if create and not has_table(directory, spec):
                 # Row numbers that survive deletes and merges, which only creation can ask for.
                 options = {"new_table_enable_stable_row_ids": "true"}
-                table = database.create_table(name, schema=_schema(spec), storage_options=options)
+                table = database.create_table(name, schema=schema(spec), storage_options=options)
             else:
                 table = database.open_table(name)
             if pinned:
@@ -114,9 +113,9 @@ class VectorTable:
             "start_s": [row.span.start if row.span else None for row in rows],
             "end_s": [row.span.end if row.span else None for row in rows],
             "mime": [row.info.mime for row in rows],
-            "title": [_clean(row.info.title) for row in rows],
-            "caption": [_clean(row.info.caption) for row in rows],
-            "text": [_clean(row.text) for row in rows],
+            "title": [clean(row.info.title) for row in rows],
+            "caption": [clean(row.info.caption) for row in rows],
+            "text": [clean(row.text) for row in rows],
             "width": [row.info.width for row in rows],
             "height": [row.info.height for row in rows],
             "duration": [row.info.duration for row in rows],
@@ -131,7 +130,7 @@ class VectorTable:
             How many items were deleted.
         """
         before = self._table.count_rows()
-        for where in _filters(keys):
+        for where in filters(keys):
             self._table.delete(where)
         return before - self._table.count_rows()
 
@@ -142,12 +141,12 @@ class VectorTable:
             How many contents had another caption before.
         """
         changed: list[pa.Table] = []
-        for where in _filters(list(captions)):
+        for where in filters(list(captions)):
             found = self._table.search().where(where).to_arrow()
             wanted: list[str | None] = []
             differs: list[bool] = []
-            for content, kind, caption in _rows(found, "content", "modality", "caption"):
-                wanted.append(_clean(captions[ContentKey(str(content), Modality(str(kind)))]))
+            for content, kind, caption in cells(found, "content", "modality", "caption"):
+                wanted.append(clean(captions[ContentKey(str(content), Modality(str(kind)))]))
                 differs.append(wanted[-1] != caption)
             place = found.column_names.index("caption")
             updated = found.set_column(place, "caption", pa.array(wanted, pa.string()))
@@ -155,7 +154,7 @@ class VectorTable:
         rows = pa.concat_tables(changed)
         if rows.num_rows:
             self._table.merge_insert("id").when_matched_update_all().execute(rows)
-        return len({*_rows(rows, "content", "modality")})
+        return len({*cells(rows, "content", "modality")})
 
     def inventory(self) -> tuple[list[ContentRow], list[ContentKey]]:
         """The contents whose parts are all there, and those that miss some or have one twice."""
@@ -163,7 +162,7 @@ class VectorTable:
         ends: dict[ContentKey, ContentRow] = {}
         names = ["content", "modality", "part", "last", "partial"]
         for batch in self._batches(names):
-            found = cast("Iterator[tuple[str, str, int, bool, bool]]", _rows(batch, *names))
+            found = cast("Iterator[tuple[str, str, int, bool, bool]]", cells(batch, *names))
             for content, kind, part, last, partial in found:
                 key = ContentKey(content, Modality(kind))
                 parts[key].append(part)
@@ -188,8 +187,8 @@ class VectorTable:
         counts: dict[Modality, int] = defaultdict(int)
         totals: dict[Modality, np.ndarray] = {}
         for batch in self._batches(["modality", "vector"], keys):
-            vectors = _to_vectors(batch, self._dim)
-            kinds = _modalities(batch)
+            vectors = to_vectors(batch, self._dim)
+            kinds = kinds_of(batch)
             for number, modality in enumerate(MODALITIES):
                 chosen = vectors[kinds == number]
                 if len(chosen):
@@ -214,7 +213,7 @@ class VectorTable:
             query = self._table.search().with_row_id(with_row_id=True)
             for batch in query.select(_STAMPS).to_batches(batch_size=_BATCH_ROWS):
                 rows, updated = (batch[name].to_numpy().astype(np.int64) for name in _STAMPS[:2])
-                parts.append((rows, updated, _modalities(batch)))
+                parts.append((rows, updated, kinds_of(batch)))
         rows, updated, kinds = (np.concatenate(part) for part in zip(*parts, strict=True))
         if np.all(rows[:-1] < rows[1:]):
             return Stamps(rows, updated, kinds, in_order=True)
@@ -260,7 +259,7 @@ class VectorTable:
         """The vectors of some items of a modality, those that are read fastest."""
         with _readable(self._path):
             query = self._table.search().select(["vector"]).where(f"modality = '{modality}'")
-            return _to_vectors(query.limit(count).to_arrow(), self._dim)
+            return to_vectors(query.limit(count).to_arrow(), self._dim)
 
     def compact(self, *, most: int = FRAGMENTS) -> None:
         """Merge fragments if there are more than `most`, and drop versions that are too old."""
@@ -341,8 +340,8 @@ class VectorTable:
         return Items(
             rows=found["_rowid"].to_numpy().astype(np.int64),
             updated=found[_UPDATED].to_numpy().astype(np.int64),
-            vectors=_to_vectors(found, self._dim),
-            facts=list(_rows(found, *FACTS)),
+            vectors=to_vectors(found, self._dim),
+            facts=list(cells(found, *FACTS)),
         )
 
     def _batches(
@@ -350,7 +349,7 @@ class VectorTable:
     ) -> Iterator[pa.Table]:
         """Some columns of all items, or of those of some contents, as tables of bounded size."""
         with _readable(self._path):
-            for where in [None] if keys is None else _filters(keys):
+            for where in [None] if keys is None else filters(keys):
                 query = self._table.search().select(columns)
                 chosen = query if where is None else query.where(where)
                 for batch in chosen.to_batches(batch_size=_BATCH_ROWS):
@@ -368,60 +367,3 @@ def _readable(path: Path) -> Generator[None, None, None]:
             hint="restore the folder from a backup, or index again into a new folder:"
             " omnidex index -c NEW PATH",
         ) from error
-
-
-def _schema(spec: EncoderSpec) -> pa.Schema:
-    fields = [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("content", pa.string(), nullable=False),
-        pa.field("modality", pa.string(), nullable=False),
-        pa.field("part", pa.int32(), nullable=False),
-        pa.field("last", pa.bool_(), nullable=False),
-        pa.field("partial", pa.bool_(), nullable=False),
-        pa.field("start_s", pa.float64()),
-        pa.field("end_s", pa.float64()),
-        pa.field("mime", pa.string(), nullable=False),
-        pa.field("title", pa.string()),
-        pa.field("caption", pa.string()),
-        pa.field("text", pa.string()),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("duration", pa.float64()),
-        pa.field("vector", pa.list_(pa.float16(), spec.dim), nullable=False),
-    ]
-    return pa.schema(fields, metadata={"fingerprint": spec.fingerprint, "encoder": spec.name})
-
-
-def _filters(keys: Sequence[ContentKey]) -> Iterator[str]:
-    """SQL filters that together choose the items of some contents."""
-    by_modality: dict[Modality, list[str]] = defaultdict(list)
-    for key in keys:
-        by_modality[key.modality].append(f"'{key.content}'")
-    for modality, contents in by_modality.items():
-        for start in range(0, len(contents), _KEYS_PER_FILTER):
-            listed = ", ".join(contents[start : start + _KEYS_PER_FILTER])
-            yield f"modality = '{modality}' AND content IN ({listed})"
-
-
-def _rows(table: pa.Table, *names: str) -> Iterator[tuple[object, ...]]:
-    return zip(*(cast("list[object]", table[name].to_pylist()) for name in names), strict=True)
-
-
-def _modalities(table: pa.Table | pa.RecordBatch) -> Int8[np.ndarray, " items"]:
-    """What the items are, as positions in `MODALITIES`."""
-    return (
-        pc.index_in(table["modality"], pa.array([str(kind) for kind in MODALITIES]))
-        .to_numpy()
-        .astype(np.int8)
-    )
-
-
-def _to_vectors(table: pa.Table, dim: int) -> Float16[np.ndarray, "items dim"]:
-    chunks = table["vector"].chunks
-    flat = [np.asarray(pc.list_flatten(chunk)) for chunk in chunks]
-    return np.concatenate([np.zeros(0, np.float16), *flat]).reshape(-1, dim)
-
-
-def _clean(text: str | None) -> str | None:
-    """The text without lone surrogates, which UTF-8 doesn't have."""
-    return None if text is None else text.encode("utf-8", "replace").decode()

@@ -97,7 +97,7 @@ def test_a_text_of_one_gigabyte(tmp_path: Path, media: Path) -> None:
     outcome = indexed(tmp_path)
     assert outcome["encoded"] == 1
     assert outcome["items"] > 100_000
-    assert outcome["read_mb"] < outcome["scan_mb"] + 300
+    assert outcome["read_mb"] < outcome["scan_mb"] + 400
     # Afterwards fragments are merged, and the search cache is written.
-    assert outcome["whole_mb"] < outcome["scan_mb"] + 450
+    assert outcome["whole_mb"] < outcome["scan_mb"] + 600
     assert outcome["child_mb"] < 200

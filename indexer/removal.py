@@ -44,8 +44,12 @@ def remove(
         paths |= found.keys()
         held |= {row.key for row in found.values() if row.key is not None}
     for key in named:
-        paths |= set(catalogue.forget_content(key))
+        paths |= catalogue.paths_of(key)
     copies = sum(len(here & paths) for here in map(catalogue.paths_of, held) if not here <= paths)
+    # Items first: after a kill the catalogue forgets files whose items are gone, and no others.
+    writer.delete(named + [key for key in sorted(held) if catalogue.paths_of(key) <= paths])
+    for key in named:
+        catalogue.forget_content(key)
     writer.forget(sorted(paths))
     writer.sweep()
     files = tuple(Path(os.fsdecode(path)) for path in sorted(paths))

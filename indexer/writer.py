@@ -47,6 +47,7 @@ class Writer:
         self._files: list[FileRow] = []
         self._contents: list[ContentRow] = []
         self._captions: dict[ContentKey, str | None] = {}
+        self._deleted: set[ContentKey] = set()
         self._appended: set[ContentKey] = set()  # contents of which a part is in, but not the last
         self._last_commit = time.monotonic()
 
@@ -121,13 +122,22 @@ class Writer:
                 self.catalogue.record(files, contents)
         self._last_commit = time.monotonic()
 
+    def delete(self, keys: Sequence[ContentKey]) -> None:
+        """Delete the items of contents, whose paths are forgotten next."""
+        chosen = list(dict.fromkeys(keys))
+        if chosen:
+            with writing_to(self._directory):
+                self.items_removed += self._delete(chosen)
+            self._deleted.update(chosen)
+
     def sweep(self) -> None:
         """Delete the items of contents that no path holds any more."""
         if self.catalogue.has_suspects():
             orphans = self.catalogue.orphans()
+            left = [key for key in orphans if key not in self._deleted]
             with writing_to(self._directory):
-                if orphans:
-                    self.items_removed += self._delete(orphans)
+                if left:
+                    self.items_removed += self._delete(left)
                 self.catalogue.acquit(orphans)
 
     def forget(self, paths: Sequence[bytes]) -> None:

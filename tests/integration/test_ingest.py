@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from indexer import Collection, IngestOptions, Phase, Progress, ingest
+from indexer.catalogue import Catalogue
 from indexer.table import VectorTable
 from omni_encoder import (
     Modality,
@@ -338,6 +339,27 @@ def test_many_small_commits_are_merged(
     table = VectorTable.open(collection.directory, encoder.spec)
     assert table._table.stats()["fragment_stats"]["num_fragments"] == 1
     assert len(items_of(collection)) == encoder.encoded
+
+
+def test_a_removal_that_is_cut_off_leaves_no_item_without_its_file(
+    media: Path, collection: Collection, encoder: ToyEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest([media], collection, encoder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalogue, "forget", _cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            collection.remove([media / "a"])
+
+    with collection.writing("look"):
+        pass
+
+    assert names_in(collection) == {path.name for path in (media / "b").iterdir()}
+    with pytest.raises(QueryError, match="nothing of"):
+        collection.remove([media / "a"])
+
+
+def _cut_off(_catalogue: Catalogue, _paths: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_removal_takes_paths_folders_and_ids(

@@ -59,7 +59,7 @@ def is_told(directory: Path, content: bytes, ask: Callable[[Collection], object]
 
 
 TOLD = {
-    "meta": {"counts", "records", "ingest"},
+    "meta": {"counts", "ingest"},
     "files": {"problems", "records", "duplicates"},
     "files_by_content": {"records", "where"},
     "contents": {"counts", "problems", "ingest"},

@@ -6,9 +6,13 @@ import pytest
 from indexer.cache_files import Tuning
 from indexer.coding import KINDS, Coder, Recipe
 from indexer.exact import centre_rows
-from indexer.scanner import BLOCK_ROWS, Codes, Vectors, leading_axes, turned, write_vectors
+from indexer.scanner import BLOCK_ROWS, Codes, Vectors, leading_axes, turned, vectors_header
 
 ROWS, DIM = 6000, 64
+
+
+def write_rows(vectors: np.ndarray, path: Path) -> None:
+    path.write_bytes(vectors_header(*vectors.shape) + vectors.astype(np.float16).tobytes())
 
 
 def steep(seed: int, rows: int = ROWS) -> np.ndarray:
@@ -71,7 +75,7 @@ def test_opened_codes_give_the_candidates_that_written_ones_gave(tmp_path: Path)
     vectors = steep(4)
     codes, tuning = coded(vectors)
     codes.write(tmp_path / "codes")
-    write_vectors(vectors, tmp_path / "vectors")
+    write_rows(vectors, tmp_path / "vectors")
     opened = Codes.open(tmp_path / "codes", Vectors(tmp_path / "vectors", rows=ROWS, dim=DIM))
     queries = steep(5, rows=20).astype(np.float32)
     mask = np.random.default_rng(6).random(ROWS) < 0.5
@@ -90,6 +94,6 @@ def test_opened_codes_give_the_candidates_that_written_ones_gave(tmp_path: Path)
 def test_codes_of_other_vectors_are_refused(tmp_path: Path) -> None:
     codes, _ = coded(steep(7))
     codes.write(tmp_path / "codes")
-    write_vectors(steep(7)[:100], tmp_path / "vectors")
+    write_rows(steep(7)[:100], tmp_path / "vectors")
     with pytest.raises(ValueError, match="other vectors"):
         Codes.open(tmp_path / "codes", Vectors(tmp_path / "vectors", rows=100, dim=DIM))

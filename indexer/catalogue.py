@@ -96,12 +96,24 @@ class Catalogue:
 
     def clean(self) -> bool:
         """Whether the last writer finished: the table holds exactly what is written here."""
-        return _number(self._connection.execute("SELECT sum(value) FROM meta")) == 1
+        sql = "SELECT count(*) FROM meta WHERE key = 'clean' AND value = 1"
+        return _number(self._connection.execute(sql)) == 1
 
     def mark(self, *, clean: bool) -> None:
         """Record that a writer begins (not clean) or has finished (clean)."""
         with self._transaction() as run:
             run.execute("INSERT OR REPLACE INTO meta VALUES ('clean', ?)", (int(clean),))
+            if clean:
+                run.execute("DELETE FROM meta WHERE key = 'trusted'")
+
+    def trust(self) -> None:
+        """Until a writer has finished, contents that no file is known of are wanted ones."""
+        with self._transaction() as run:
+            run.execute("INSERT OR REPLACE INTO meta VALUES ('trusted', 1)")
+
+    def _trusted(self) -> bool:
+        sql = "SELECT count(*) FROM meta WHERE key = 'trusted'"
+        return _number(self._connection.execute(sql)) == 1
 
     def files_under(self, roots: Iterable[bytes]) -> dict[bytes, FileRow]:
         """All known files that are, or lie under, one of the roots."""
@@ -235,9 +247,10 @@ class Catalogue:
 
         Files of contents that are not there are forgotten, so that they are read again. Contents
         that were not entered any more become suspects: their file may have gone meanwhile. If the
-        catalogue itself was lost, they don't, for then no path is known of any content.
+        catalogue itself was lost, they don't, for then no path is known of any content; nor if a
+        restore or an import was cut off (`trust`), which bring back contents without files.
         """
-        lost = self.fresh()
+        lost = self.fresh() or self._trusted()
         with self._transaction() as run:
             known = self._keys(run.execute("SELECT content, modality FROM contents"))
             run.execute("DELETE FROM contents")

@@ -298,8 +298,8 @@ class VectorTable:
             if int(one["version"]) in kept | {self.version}
         ]
 
-    def restore(self, version: int) -> None:
-        """Make the rows of an earlier version the current ones.
+    def must_keep(self, version: int) -> None:
+        """Make sure that an earlier version can be gone back to.
 
         Raises:
             QueryError: It isn't one of those that are kept.
@@ -310,6 +310,9 @@ class VectorTable:
                 f"there is no version {version} to go back to",
                 hint=f"omnidex history lists them: {', '.join(map(str, kept))}",
             )
+
+    def restore(self, version: int) -> None:
+        """Make the rows of an earlier version, which is kept, the current ones."""
         self._table.restore(version)
 
     def _tags(self) -> dict[str, int]:

@@ -48,6 +48,7 @@ class Writer:
         self._contents: list[ContentRow] = []
         self._captions: dict[ContentKey, str | None] = {}
         self._deleted: set[ContentKey] = set()
+        self._trusting = False
         self._appended: set[ContentKey] = set()  # contents of which a part is in, but not the last
         self._last_commit = time.monotonic()
 
@@ -83,6 +84,9 @@ class Writer:
 
     def enter_content(self, content: ContentRow) -> None:
         """Enter a content that no file is known of, whose parts have just been added."""
+        if not self._trusting:
+            self.catalogue.trust()
+            self._trusting = True
         self._contents.append(content)
 
     def set_caption(self, key: ContentKey, caption: str | None) -> None:
@@ -176,7 +180,9 @@ class Writer:
         if version == newest_version(self._directory, spec):
             return False
         with writing_to(self._directory):
+            self._table().must_keep(version)
             table = self._begin()
+            self.catalogue.trust()
             table.restore(version)
             self._sums = None
             complete, broken = table.inventory()
@@ -212,6 +218,9 @@ class Writer:
         if not self._dirty:
             self.catalogue.mark(clean=False)
             self._dirty = True
+        return self._table()
+
+    def _table(self) -> "VectorTable":
         if self._opened is None:
             from .table import VectorTable
 

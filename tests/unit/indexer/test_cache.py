@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer import Collection, Merge, Nearest, SearchMode, build, maintenance, segment
-from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
+from indexer.catalogue import Catalogue, ContentKey, ContentRow, FileRow, FileStamp
 from indexer.exact import centre_rows
 from indexer.manifest import newest_version, read_manifest
 from indexer.planner import Search, nearest
@@ -383,6 +384,30 @@ def test_an_earlier_state_can_be_brought_back(tmp_path: Path) -> None:
         assert sum(collection.counts().values()) == 93
         with pytest.raises(QueryError, match="no version 999"):
             maintenance.restore(collection, 999)
+        with closing(Catalogue.open_to_read(collection.directory)) as catalogue:
+            assert catalogue.clean()  # nothing was begun
+
+
+def test_what_a_restore_that_was_cut_off_brought_back_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Collection.create(tmp_path / "c", SPEC) as collection:
+        add(collection, range(90))
+        [first] = maintenance.history(collection)
+        collection.remove([Path("/media/0")])
+        with monkeypatch.context() as patch:
+            patch.setattr(Catalogue, "recover", cut_off)
+            with pytest.raises(KeyboardInterrupt):
+                maintenance.restore(collection, first.number)
+
+        with collection.writing("index") as writer:
+            writer.sweep()
+
+        assert sum(collection.counts().values()) == 90
+
+
+def cut_off(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.usefixtures("small_limits")

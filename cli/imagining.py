@@ -1,5 +1,7 @@
 """What `--imagine` and `--fill` say: answers that the model draws, to search by or to look at."""
 
+import hashlib
+import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -174,7 +176,8 @@ def report(
     retriever.imagination.last = None
     path = None
     if keep is not None:
-        path = _write([done.item], keep, f"imagined-{_slug(query)}-seed{done.seed}")[0]
+        name = f"imagined-{_slug(query, done.item.modality)}-seed{done.seed}"
+        path = _write([done.item], keep, name)[0]
     text = done.item.content if isinstance(done.item.content, str) else None
     what = str(done.item.modality)
     if text is not None:
@@ -219,7 +222,7 @@ def filled(
     kind = _kind(query, fill.kind, retriever)
     items = retriever.imagination.draw(query, kind, count=fill.count, seed=fill.seed)
     folder = fill.keep or Path(tempfile.mkdtemp(prefix="omnidex-"))
-    paths = _write(items, folder, f"synthetic-{_slug(query)}-seed{fill.seed}")
+    paths = _write(items, folder, f"synthetic-{_slug(query, kind)}-seed{fill.seed}")
     seconds = retriever.imagination.drawing_seconds
     render.note(f"Drawn: {len(items)} of {kind}, in {seconds:.1f} s, in {folder}")
     return [
@@ -248,17 +251,35 @@ def _all_weak(hits: Sequence["Hit"]) -> bool:
 
 
 def _write(items: "Sequence[MediaItem]", folder: Path, name: str) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        _write_apart(item, folder.absolute(), f"{name}-{number}", SUFFIXES[item.modality])
+        for number, item in enumerate(items, start=1)
+    ]
+
+
+def _write_apart(item: "MediaItem", folder: Path, stem: str, suffix: str) -> Path:
+    """Write an item under that name, or under another where a file holds something else."""
     from omni_encoder.media_writing import write_item
 
-    folder.mkdir(parents=True, exist_ok=True)
-    paths: list[Path] = []
-    for number, item in enumerate(items, start=1):
-        paths.append(folder.absolute() / f"{name}-{number}{SUFFIXES[item.modality]}")
-        write_item(item, paths[-1])
-    return paths
+    fresh = folder / f".{stem}.{os.getpid()}{suffix}"
+    write_item(item, fresh)
+    try:
+        again = 1
+        path = folder / f"{stem}{suffix}"
+        while os.path.lexists(path):
+            if path.is_file() and path.read_bytes() == fresh.read_bytes():
+                return path
+            again += 1
+            path = folder / f"{stem}.{again}{suffix}"
+        return fresh.rename(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
-def _slug(query: "Query") -> str:
-    """A part of a file name that says what was asked."""
-    words = re.findall(r"[a-z0-9]+", showing.asked(query).lower())
-    return "-".join(words)[:_LONGEST_NAME].strip("-") or "query"
+def _slug(query: "Query", kind: "Modality") -> str:
+    """A part of a file name that says what was asked; other queries and kinds have another."""
+    words = "-".join(re.findall(r"\w+", showing.asked(query).lower()))
+    asked = [(term.modality, str(term.content), term.weight) for term in query.terms]
+    digest = hashlib.sha256(repr((str(kind), asked)).encode(errors="surrogateescape"))
+    return f"{words[:_LONGEST_NAME].strip('-') or 'query'}-{digest.hexdigest()[:6]}"

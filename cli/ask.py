@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import answers, errors, imagining, query_options, render, search, showing, turning
+from . import answers, errors, imagining, parts, query_options, render, search, showing, turning
 from .errors import FAILED, NOTHING_FOUND, UsageProblem
 from .hybrid import HybridOption, TextWeightOption, hybrid_mode
 from .options import CollectionOption, SeedOption, collection_directory
@@ -138,7 +138,7 @@ class Talk:
             render.note(_HELP)
             return
         try:
-            self._take(line)
+            self._take(parts.utf8(line, what="the line"))
         except (OmniError, UsageProblem) as error:
             self.failures += errors.tell_line(error, line, as_json=self._as_json)
 
@@ -191,6 +191,7 @@ def answer_json(number: int, words: str, answer: "Answer") -> dict[str, object]:
 
 def _lines() -> Iterator[str]:
     """What is said, line by line; with a prompt and a history at a keyboard."""
+    parts.read_stdin_by_lines()
     at_keyboard = sys.stdin.isatty()
     if at_keyboard:
         with suppress(ImportError):
@@ -202,8 +203,6 @@ def _lines() -> Iterator[str]:
         except EOFError:
             render.note("")
             return
-        except UnicodeDecodeError as error:
-            raise UsageProblem("stdin is not valid UTF-8") from error
         if not at_keyboard and not line:
             return
         if line.strip().lower() in _LEAVE:

@@ -23,6 +23,7 @@ from .options import (
     ThreadsOption,
     TokensOption,
 )
+from .parts import read_stdin_by_lines
 from .prompts import Given, file_item, kind_named, prompt_items
 from .synthetic import SUFFIXES
 
@@ -159,6 +160,7 @@ def _converse(talk: _Talk) -> None:
     """
     from omni_encoder import OmniError
 
+    read_stdin_by_lines()
     is_terminal = sys.stdin.isatty()
     if is_terminal:
         render.note(f"{_HELP}\n")

@@ -178,3 +178,21 @@ def test_open_in_a_turn_opens_the_file_and_searches_nothing(
     assert opened == [indexed / "note.txt"] * 2
     assert len(ended.out.splitlines()) == 1
     assert (again.code, again.out) == (0, "")
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_line_that_is_not_utf8_is_told_and_the_next_one_is_taken(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch, errors: str
+) -> None:
+    lines = io.BytesIO(b"dogs\ncaf\xe9\na red square\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(lines, encoding="utf-8", errors=errors))
+
+    ended = omnidex("ask", "--json")
+
+    assert ended.code == 2
+    assert [json.loads(line)["words"] for line in ended.out.splitlines()] == [
+        "dogs",
+        "a red square",
+    ]
+    told = json.loads(ended.err.splitlines()[-1])["error"]
+    assert (told["code"], "the line is not valid UTF-8" in told["message"]) == ("usage", True)

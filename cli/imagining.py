@@ -126,10 +126,28 @@ def check(fill: "Fill | None", keep: Path | None, wished: Wanted | None, *, sess
     """
     if keep is not None and fill is None and wished is None:
         raise UsageProblem("--keep has nothing to keep", hint="say --fill N or --imagine KIND too")
-    if keep is not None and keep.exists() and not keep.is_dir():
-        raise UsageProblem(f"{keep} is no folder", hint="--keep takes a folder")
     if fill is not None and session:
         raise UsageProblem("a session can't be filled", hint="leave --fill or --session out")
+    if keep is not None:
+        _check_folder(keep)
+
+
+def _check_folder(keep: Path) -> None:
+    """Make the folder if it isn't there.
+
+    Raises:
+        UsageProblem: Nothing can be written there.
+    """
+    if os.path.lexists(keep) and not keep.is_dir():
+        raise UsageProblem(f"{keep} is no folder", hint="--keep takes a folder")
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageProblem(
+            f"{keep} can't be made: {error.strerror}", hint="--keep takes a folder"
+        ) from error
+    if not os.access(keep, os.W_OK | os.X_OK):
+        raise UsageProblem(f"nothing can be written into {keep}", hint="name another folder")
 
 
 def imagining(query: "Query", wished: Wanted | None, retriever: "Retriever", seed: int) -> "Query":
@@ -211,6 +229,39 @@ class Fill:
     count: int
     seed: int
     keep: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What a search drew.
+
+    Attributes:
+        imagined: What was searched by, as it stands in JSON; None without.
+        drawn: What `--fill` drew.
+        problem: Why the rest couldn't be drawn or written.
+    """
+
+    imagined: dict[str, object] | None = None
+    drawn: Sequence[Drawn] = ()
+    problem: Exception | None = None
+
+
+def after_search(
+    hits: Sequence["Hit"],
+    query: "Query",
+    fill: Fill | None,
+    retriever: "Retriever",
+    keep: Path | None,
+) -> Drawing:
+    """`report` and `filled`; a problem with either is no reason to lose the hits."""
+    from omni_encoder import OmniError
+
+    imagined: dict[str, object] | None = None
+    try:
+        imagined = report(retriever, query, keep)
+        return Drawing(imagined, filled(hits, query, fill, retriever))
+    except (OmniError, OSError, UsageProblem) as problem:
+        return Drawing(imagined, problem=problem)
 
 
 def filled(

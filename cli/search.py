@@ -187,8 +187,8 @@ def search(
             hits = reranked(more, query, retriever.collection, rule)
         else:
             hits = retriever.search(query)
-        imagined = imagining.report(retriever, query, keep)
-        drawn = imagining.filled(hits, query, filling, retriever)
+        drawing = imagining.after_search(hits, query, filling, retriever, keep)
+        imagined, drawn = drawing.imagined, drawing.drawn
     if as_json:
         render.write_json(_document(query, imagined, hits, drawn))
     elif paths_only or null:
@@ -202,9 +202,11 @@ def search(
         )
     if open_rank is not None:
         showing.open_hit(hits, open_rank)
+    if not hits and not as_json:
+        _say_nothing_found(files_filter, directory)
+    if drawing.problem is not None:
+        raise drawing.problem  # now that what was found is printed
     if not hits:
-        if not as_json:
-            _say_nothing_found(files_filter, directory)
         raise typer.Exit(NOTHING_FOUND)
 
 

@@ -94,6 +94,7 @@ def test_without_a_weight_nothing_is_drawn_and_the_order_stays(indexed: Path, om
         ("--fill sound:2", "doesn't know 'sound:2'", "--fill image:2"),
         ("--fill 2 --session s.json", "can't be filled", "leave --fill"),
         ("--fill 2 --keep {media}/red.png", "is no folder", "takes a folder"),
+        ("--fill 2 --keep {media}/red.png/kept", "can't be made", "takes a folder"),
     ],
 )
 def test_wrong_wishes_are_one_message(
@@ -176,6 +177,21 @@ def test_finding_nothing_is_still_nothing_found(
 
     assert ended.code == 1
     assert len(json.loads(ended.out)["synthetic"]) == 1
+
+
+@pytest.mark.usefixtures("reference")
+def test_hits_are_printed_although_nothing_can_be_drawn(indexed: Path, omnidex: Run) -> None:
+    ask = ("search", "dog " * 300, "--no-hybrid", "--to", "text", "--fill", "image:1")
+
+    plain, as_json = omnidex(*ask), omnidex(*ask, "--json")
+
+    assert plain.code == as_json.code == 2
+    assert str(indexed / "note.txt") in plain.out
+    assert plain.err.count("Error: ") == 1
+    found = json.loads(as_json.out)
+    assert [len(found["hits"]), found["synthetic"]] == [1, []]
+    message = json.loads(as_json.err.splitlines()[-1])["error"]["message"]
+    assert f"Error: {message}" in plain.err
 
 
 def test_turns_imagine_and_a_session_replays(

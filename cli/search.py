@@ -177,6 +177,8 @@ def search(
     )
     with Retriever.open(directory) as retriever:
         query = with_ids(query, retriever.collection)
+        if (wished or filling) and _all_absent(files_filter, directory):
+            wished = filling = None
         query = imagining.imagining(query, wished, retriever, seed)
         if session is not None:
             hits: Sequence[Hit] = turning.session_hits(
@@ -223,6 +225,14 @@ def _document(
         "hits": list(map(hit_json, hits)),
         "synthetic": [one.as_json() for one in drawn],
     }
+
+
+def _all_absent(chosen: "FileFilter", directory: Path) -> bool:
+    """Whether no folder that was asked for can hold a hit; says that nothing is drawn then."""
+    absent = bool(chosen.folders) and len(absent_folders(chosen, directory)) == len(chosen.folders)
+    if absent:
+        render.note("Nothing is drawn: none of the folders of --in is indexed.")
+    return absent
 
 
 def _say_nothing_found(chosen: "FileFilter", directory: Path) -> None:

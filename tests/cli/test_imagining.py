@@ -170,13 +170,27 @@ def test_without_a_reference_nobody_can_tell(indexed: Path, omnidex: Run) -> Non
 
 
 @pytest.mark.usefixtures("reference")
-def test_finding_nothing_is_still_nothing_found(
-    indexed: Path, tmp_path: Path, omnidex: Run
-) -> None:
-    ended = omnidex("search", "dogs", "--in", tmp_path / "nowhere", "--fill", 1, "--json")
+def test_finding_nothing_is_still_nothing_found(indexed: Path, omnidex: Run) -> None:
+    ended = omnidex("search", "dogs", "--after", "2090", "--fill", 1, "--json")
 
     assert ended.code == 1
     assert len(json.loads(ended.out)["synthetic"]) == 1
+
+
+@pytest.mark.usefixtures("reference")
+def test_where_all_folders_are_absent_no_model_is_loaded_and_nothing_drawn(
+    indexed: Path, tmp_path: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load() -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("omni_encoder.generator.OmniGenerator.load", load)
+    draw = ("--fill", 1, "--imagine", "text:1")
+    ended = omnidex("search", "dogs", "--in", tmp_path / "nowhere", *draw)
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "Nothing is drawn: none of the folders" in ended.err
+    assert f"there is no folder {tmp_path / 'nowhere'}" in ended.err
 
 
 @pytest.mark.usefixtures("reference")

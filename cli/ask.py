@@ -30,7 +30,22 @@ _HELP = """Say what to find, and then what should be different:
   quit                             or Ctrl-D"""
 
 
+_OF_TURNS = {
+    "words": "a question",
+    "to": "--to",
+    "k": "-k",
+    "where": "--where",
+    "exact": "--exact",
+    "hybrid": "--no-hybrid",
+    "text_weight": "--text-weight",
+    "imagine": "--imagine",
+    "seed": "--seed",
+    "session": "--session",
+}
+
+
 def ask(
+    context: typer.Context,
     words: Annotated[
         list[str] | None,
         typer.Argument(metavar="QUESTION", help="The first turn.", show_default=False),
@@ -77,6 +92,10 @@ def ask(
     omnidex ask --replay dogs.json
     """
     showing.check_thumbs(thumbs)
+    if replay is not None:
+        _check_replay(context)
+        _replay(replay, collection, as_json=as_json)
+        return
     kinds = search.kinds_of(to or [])
     wished = imagining.wanted(imagine)
     from omni_encoder import Modality
@@ -84,11 +103,6 @@ def ask(
     from retrieval.session import Frame
     from retrieval.session_file import bare_query
 
-    if replay is not None:
-        if words or session:
-            raise UsageProblem("--replay takes no turns and no --session")
-        _replay(replay, collection, as_json=as_json)
-        return
     from indexer import SearchMode
 
     query = bare_query(
@@ -209,6 +223,25 @@ def _lines() -> Iterator[str]:
             return
         if line.strip():
             yield line.strip()
+
+
+def _check_replay(context: typer.Context) -> None:
+    """Refuse what says how to ask: a session holds it.
+
+    Raises:
+        UsageProblem: Some of it was given.
+    """
+    sources = {name: context.get_parameter_source(name) for name in _OF_TURNS}
+    given = [
+        _OF_TURNS[name]
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise UsageProblem(
+            f"--replay can't be combined with {', '.join(given)}",
+            hint="a session is asked again as it was asked; leave the rest out",
+        )
 
 
 def _replay(file: Path, collection: Path | None, *, as_json: bool) -> None:

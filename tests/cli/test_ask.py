@@ -161,6 +161,25 @@ def test_replay_takes_nothing_else(indexed: Path, tmp_path: Path, omnidex: Run) 
     assert omnidex("ask", "--replay", tmp_path / "s.json").code == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("dogs", "a question"),
+        ("--imagine image:5", "--imagine"),
+        ("-k 10", "-k"),
+        ("--to image --where width>1", "--to, --where"),
+        ("--no-hybrid", "--no-hybrid"),
+    ],
+)
+def test_what_a_replay_would_not_follow_is_refused(
+    tmp_path: Path, omnidex: Run, options: str, named: str
+) -> None:
+    ended = omnidex("ask", "--replay", tmp_path / "s.json", *options.split())
+
+    assert (ended.code, ended.out) == (2, "")
+    assert f"Error: --replay can't be combined with {named}\n" in ended.err
+
+
 def test_open_in_a_turn_opens_the_file_and_searches_nothing(
     indexed: Path,
     tmp_path: Path,

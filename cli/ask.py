@@ -13,6 +13,7 @@ from . import answers, errors, imagining, parts, query_options, render, search, 
 from .errors import FAILED, NOTHING_FOUND, UsageProblem
 from .hybrid import HybridOption, TextWeightOption, hybrid_mode
 from .options import CollectionOption, SeedOption, collection_directory
+from .plain import counted
 
 if TYPE_CHECKING:
     from retrieval import Retriever
@@ -98,12 +99,11 @@ def ask(
         return
     kinds = search.kinds_of(to or [])
     wished = imagining.wanted(imagine)
+    from indexer import SearchMode
     from omni_encoder import Modality
     from retrieval import Retriever
     from retrieval.session import Frame
     from retrieval.session_file import bare_query
-
-    from indexer import SearchMode
 
     query = bare_query(
         modalities=tuple(map(Modality, kinds)) or None,
@@ -276,7 +276,8 @@ def _print_replay(result: "Replay") -> None:
     if rows:
         render.table(columns, rows)
     same = result.turns - len(result.differences)
-    render.note(f"{same} of {result.turns} turns find the same.")
+    finds = "finds" if same == 1 else "find"
+    render.note(f"{same} of {counted(result.turns, 'turn')} {finds} the same.")
     if result.changed:
         render.note(f"The collection has changed since {result.changed} of them were answered.")
 

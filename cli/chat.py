@@ -226,7 +226,8 @@ def _take_turn(talk: _Talk, said: Sequence[Given]) -> None:
     dialogue.turns[-1] = turn
     dialogue.save(talk.session)
     if turn.dropped:
-        render.note(f"The first {turn.dropped} turns were too far back to be seen.")
+        first = "turn was" if turn.dropped == 1 else f"{turn.dropped} turns were"
+        render.note(f"The first {first} too far back to be seen.")
     if talk.as_json:
         render.write_json(_turn_json(turn, len(dialogue.turns), talk.session))
     else:

@@ -14,6 +14,7 @@ import typer
 
 from . import render, showing
 from .errors import UsageProblem
+from .plain import counted
 from .synthetic import SUFFIXES, Drawn
 
 if TYPE_CHECKING:
@@ -293,7 +294,8 @@ def _all_weak(hits: Sequence["Hit"]) -> bool:
     judged = [hit.judgement for hit in hits]
     strong = sum(one is not None and not one.weak for one in judged)
     if strong:
-        render.note(f"Nothing is drawn: {strong} of {len(hits)} hits are not weak.")
+        found = f"{strong} of {counted(len(hits), 'hit')} {'is' if strong == 1 else 'are'}"
+        render.note(f"Nothing is drawn: {found} not weak.")
         return False
     if None in judged:
         render.note("Nothing is drawn: this encoder has no reference that tells weak hits.")

@@ -122,7 +122,7 @@ def test_of_two_copies_one_is_forgotten_and_the_items_stay(indexed: Path, omnide
     assert (said["items_removed"], said["copies"], len(said["paths"])) == (1, 1, 2)
 
     ended = omnidex("rm", indexed / "blue.jpg")
-    assert ended.out.startswith("Removed 1 items of 1 file from the collection; the files")
+    assert ended.out.startswith("Removed 1 item of 1 file from the collection; the files")
 
 
 def test_restore_says_what_has_no_file_and_what_was_current(indexed: Path, omnidex: Run) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from omni_encoder import Modality, OmniError
+from omni_encoder import MediaError, MediaLayout, Modality, OmniError
 from omni_encoder.splits import read_manifest
 
 NO_SOURCE = "unknown"
@@ -77,6 +77,38 @@ def load_items(
             hint="the media must lie where the manifest says, relative to the manifest's folder",
         )
     return items
+
+
+def check_kinds(items: Sequence[ManifestItem]) -> None:
+    """Look whether files hold what the manifest says; those that can't be decoded are passed over.
+
+    An animation may be called an image or a video.
+
+    Raises:
+        OmniError: One holds something else.
+    """
+    wrong = [(item, held) for item in items if (held := _other_kind(item)) is not None]
+    if wrong:
+        item, held = wrong[0]
+        raise OmniError(
+            f"{len(wrong)} of {len(items)} items hold another kind than the manifest says, such as "
+            f"{item.id}: {item.path} holds {held}, not {item.modality}",
+            hint="put the modality or the file of the item right",
+        )
+
+
+def _other_kind(item: ManifestItem) -> Modality | None:
+    """What the file of an item holds, if that isn't what the manifest says."""
+    from omni_encoder.media import open_media, source_of
+
+    try:
+        # Pictures are told by their first bytes; of sounds and videos the streams decide.
+        if item.modality is Modality.IMAGE and source_of(item.path).kind.modality is Modality.IMAGE:
+            return None
+        held = open_media(item.path, MediaLayout())[0].modality
+    except MediaError:
+        return None
+    return None if held is item.modality else held
 
 
 def _item(row: Mapping[str, object], *, folder: Path) -> ManifestItem:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import answers, errors, imagining, query_options, render, search, showing, turning
+from . import answers, errors, imagining, parts, query_options, render, search, showing, turning
 from .errors import FAILED, NOTHING_FOUND, UsageProblem
 from .hybrid import HybridOption, TextWeightOption, hybrid_mode
 from .options import CollectionOption, SeedOption, collection_directory
+from .plain import counted
 
 if TYPE_CHECKING:
     from retrieval import Retriever
@@ -30,7 +31,22 @@ _HELP = """Say what to find, and then what should be different:
   quit                             or Ctrl-D"""
 
 
+_OF_TURNS = {
+    "words": "a question",
+    "to": "--to",
+    "k": "-k",
+    "where": "--where",
+    "exact": "--exact",
+    "hybrid": "--no-hybrid",
+    "text_weight": "--text-weight",
+    "imagine": "--imagine",
+    "seed": "--seed",
+    "session": "--session",
+}
+
+
 def ask(
+    context: typer.Context,
     words: Annotated[
         list[str] | None,
         typer.Argument(metavar="QUESTION", help="The first turn.", show_default=False),
@@ -77,19 +93,17 @@ def ask(
     omnidex ask --replay dogs.json
     """
     showing.check_thumbs(thumbs)
+    if replay is not None:
+        _check_replay(context)
+        _replay(replay, collection, as_json=as_json)
+        return
     kinds = search.kinds_of(to or [])
     wished = imagining.wanted(imagine)
+    from indexer import SearchMode
     from omni_encoder import Modality
     from retrieval import Retriever
     from retrieval.session import Frame
     from retrieval.session_file import bare_query
-
-    if replay is not None:
-        if words or session:
-            raise UsageProblem("--replay takes no turns and no --session")
-        _replay(replay, collection, as_json=as_json)
-        return
-    from indexer import SearchMode
 
     query = bare_query(
         modalities=tuple(map(Modality, kinds)) or None,
@@ -138,7 +152,7 @@ class Talk:
             render.note(_HELP)
             return
         try:
-            self._take(line)
+            self._take(parts.utf8(line, what="the line"))
         except (OmniError, UsageProblem) as error:
             self.failures += errors.tell_line(error, line, as_json=self._as_json)
 
@@ -191,6 +205,7 @@ def answer_json(number: int, words: str, answer: "Answer") -> dict[str, object]:
 
 def _lines() -> Iterator[str]:
     """What is said, line by line; with a prompt and a history at a keyboard."""
+    parts.read_stdin_by_lines()
     at_keyboard = sys.stdin.isatty()
     if at_keyboard:
         with suppress(ImportError):
@@ -202,14 +217,31 @@ def _lines() -> Iterator[str]:
         except EOFError:
             render.note("")
             return
-        except UnicodeDecodeError as error:
-            raise UsageProblem("stdin is not valid UTF-8") from error
         if not at_keyboard and not line:
             return
         if line.strip().lower() in _LEAVE:
             return
         if line.strip():
             yield line.strip()
+
+
+def _check_replay(context: typer.Context) -> None:
+    """Refuse what says how to ask: a session holds it.
+
+    Raises:
+        UsageProblem: Some of it was given.
+    """
+    sources = {name: context.get_parameter_source(name) for name in _OF_TURNS}
+    given = [
+        _OF_TURNS[name]
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise UsageProblem(
+            f"--replay can't be combined with {', '.join(given)}",
+            hint="a session is asked again as it was asked; leave the rest out",
+        )
 
 
 def _replay(file: Path, collection: Path | None, *, as_json: bool) -> None:
@@ -244,7 +276,8 @@ def _print_replay(result: "Replay") -> None:
     if rows:
         render.table(columns, rows)
     same = result.turns - len(result.differences)
-    render.note(f"{same} of {result.turns} turns find the same.")
+    finds = "finds" if same == 1 else "find"
+    render.note(f"{same} of {counted(result.turns, 'turn')} {finds} the same.")
     if result.changed:
         render.note(f"The collection has changed since {result.changed} of them were answered.")
 

@@ -23,6 +23,7 @@ from .options import (
     ThreadsOption,
     TokensOption,
 )
+from .parts import read_stdin_by_lines
 from .prompts import Given, file_item, kind_named, prompt_items
 from .synthetic import SUFFIXES
 
@@ -159,6 +160,7 @@ def _converse(talk: _Talk) -> None:
     """
     from omni_encoder import OmniError
 
+    read_stdin_by_lines()
     is_terminal = sys.stdin.isatty()
     if is_terminal:
         render.note(f"{_HELP}\n")
@@ -224,7 +226,8 @@ def _take_turn(talk: _Talk, said: Sequence[Given]) -> None:
     dialogue.turns[-1] = turn
     dialogue.save(talk.session)
     if turn.dropped:
-        render.note(f"The first {turn.dropped} turns were too far back to be seen.")
+        first = "turn was" if turn.dropped == 1 else f"{turn.dropped} turns were"
+        render.note(f"The first {first} too far back to be seen.")
     if talk.as_json:
         render.write_json(_turn_json(turn, len(dialogue.turns), talk.session))
     else:

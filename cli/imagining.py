@@ -1,5 +1,7 @@
 """What `--imagine` and `--fill` say: answers that the model draws, to search by or to look at."""
 
+import hashlib
+import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -12,6 +14,7 @@ import typer
 
 from . import render, showing
 from .errors import UsageProblem
+from .plain import counted
 from .synthetic import SUFFIXES, Drawn
 
 if TYPE_CHECKING:
@@ -124,10 +127,28 @@ def check(fill: "Fill | None", keep: Path | None, wished: Wanted | None, *, sess
     """
     if keep is not None and fill is None and wished is None:
         raise UsageProblem("--keep has nothing to keep", hint="say --fill N or --imagine KIND too")
-    if keep is not None and keep.exists() and not keep.is_dir():
-        raise UsageProblem(f"{keep} is no folder", hint="--keep takes a folder")
     if fill is not None and session:
         raise UsageProblem("a session can't be filled", hint="leave --fill or --session out")
+    if keep is not None:
+        _check_folder(keep)
+
+
+def _check_folder(keep: Path) -> None:
+    """Make the folder if it isn't there.
+
+    Raises:
+        UsageProblem: Nothing can be written there.
+    """
+    if os.path.lexists(keep) and not keep.is_dir():
+        raise UsageProblem(f"{keep} is no folder", hint="--keep takes a folder")
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageProblem(
+            f"{keep} can't be made: {error.strerror}", hint="--keep takes a folder"
+        ) from error
+    if not os.access(keep, os.W_OK | os.X_OK):
+        raise UsageProblem(f"nothing can be written into {keep}", hint="name another folder")
 
 
 def imagining(query: "Query", wished: Wanted | None, retriever: "Retriever", seed: int) -> "Query":
@@ -174,7 +195,8 @@ def report(
     retriever.imagination.last = None
     path = None
     if keep is not None:
-        path = _write([done.item], keep, f"imagined-{_slug(query)}-seed{done.seed}")[0]
+        name = f"imagined-{_slug(query, done.item.modality)}-seed{done.seed}"
+        path = _write([done.item], keep, name)[0]
     text = done.item.content if isinstance(done.item.content, str) else None
     what = str(done.item.modality)
     if text is not None:
@@ -210,6 +232,39 @@ class Fill:
     keep: Path | None
 
 
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What a search drew.
+
+    Attributes:
+        imagined: What was searched by, as it stands in JSON; None without.
+        drawn: What `--fill` drew.
+        problem: Why the rest couldn't be drawn or written.
+    """
+
+    imagined: dict[str, object] | None = None
+    drawn: Sequence[Drawn] = ()
+    problem: Exception | None = None
+
+
+def after_search(
+    hits: Sequence["Hit"],
+    query: "Query",
+    fill: Fill | None,
+    retriever: "Retriever",
+    keep: Path | None,
+) -> Drawing:
+    """`report` and `filled`; a problem with either is no reason to lose the hits."""
+    from omni_encoder import OmniError
+
+    imagined: dict[str, object] | None = None
+    try:
+        imagined = report(retriever, query, keep)
+        return Drawing(imagined, filled(hits, query, fill, retriever))
+    except (OmniError, OSError, UsageProblem) as problem:
+        return Drawing(imagined, problem=problem)
+
+
 def filled(
     hits: Sequence["Hit"], query: "Query", fill: Fill | None, retriever: "Retriever"
 ) -> list[Drawn]:
@@ -219,7 +274,7 @@ def filled(
     kind = _kind(query, fill.kind, retriever)
     items = retriever.imagination.draw(query, kind, count=fill.count, seed=fill.seed)
     folder = fill.keep or Path(tempfile.mkdtemp(prefix="omnidex-"))
-    paths = _write(items, folder, f"synthetic-{_slug(query)}-seed{fill.seed}")
+    paths = _write(items, folder, f"synthetic-{_slug(query, kind)}-seed{fill.seed}")
     seconds = retriever.imagination.drawing_seconds
     render.note(f"Drawn: {len(items)} of {kind}, in {seconds:.1f} s, in {folder}")
     return [
@@ -239,7 +294,8 @@ def _all_weak(hits: Sequence["Hit"]) -> bool:
     judged = [hit.judgement for hit in hits]
     strong = sum(one is not None and not one.weak for one in judged)
     if strong:
-        render.note(f"Nothing is drawn: {strong} of {len(hits)} hits are not weak.")
+        found = f"{strong} of {counted(len(hits), 'hit')} {'is' if strong == 1 else 'are'}"
+        render.note(f"Nothing is drawn: {found} not weak.")
         return False
     if None in judged:
         render.note("Nothing is drawn: this encoder has no reference that tells weak hits.")
@@ -248,17 +304,35 @@ def _all_weak(hits: Sequence["Hit"]) -> bool:
 
 
 def _write(items: "Sequence[MediaItem]", folder: Path, name: str) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        _write_apart(item, folder.absolute(), f"{name}-{number}", SUFFIXES[item.modality])
+        for number, item in enumerate(items, start=1)
+    ]
+
+
+def _write_apart(item: "MediaItem", folder: Path, stem: str, suffix: str) -> Path:
+    """Write an item under that name, or under another where a file holds something else."""
     from omni_encoder.media_writing import write_item
 
-    folder.mkdir(parents=True, exist_ok=True)
-    paths: list[Path] = []
-    for number, item in enumerate(items, start=1):
-        paths.append(folder.absolute() / f"{name}-{number}{SUFFIXES[item.modality]}")
-        write_item(item, paths[-1])
-    return paths
+    fresh = folder / f".{stem}.{os.getpid()}{suffix}"
+    write_item(item, fresh)
+    try:
+        again = 1
+        path = folder / f"{stem}{suffix}"
+        while os.path.lexists(path):
+            if path.is_file() and path.read_bytes() == fresh.read_bytes():
+                return path
+            again += 1
+            path = folder / f"{stem}.{again}{suffix}"
+        return fresh.rename(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
-def _slug(query: "Query") -> str:
-    """A part of a file name that says what was asked."""
-    words = re.findall(r"[a-z0-9]+", showing.asked(query).lower())
-    return "-".join(words)[:_LONGEST_NAME].strip("-") or "query"
+def _slug(query: "Query", kind: "Modality") -> str:
+    """A part of a file name that says what was asked; other queries and kinds have another."""
+    words = "-".join(re.findall(r"\w+", showing.asked(query).lower()))
+    asked = [(term.modality, str(term.content), term.weight) for term in query.terms]
+    digest = hashlib.sha256(repr((str(kind), asked)).encode(errors="surrogateescape"))
+    return f"{words[:_LONGEST_NAME].strip('-') or 'query'}-{digest.hexdigest()[:6]}"

@@ -20,6 +20,7 @@ from .options import (
     ThreadsOption,
     collection_directory,
 )
+from .plain import counted
 from .search_state import search_facts, search_json
 
 if TYPE_CHECKING:
@@ -181,9 +182,9 @@ def index(
             )
         except KeyboardInterrupt:
             kept = sum(opened.counts().values())
+            kept_now = f"{counted(kept, 'item')} {'is' if kept == 1 else 'are'} kept"
             raise Interrupted(
-                f"Interrupted: {kept} items are kept in {directory}; "
-                "the same command goes on from there."
+                f"Interrupted: {kept_now} in {directory}; the same command goes on from there."
             ) from None
     if optimize:
         from indexer.maintenance import optimize as tidy
@@ -288,7 +289,7 @@ def _show(progress: "Progress", advance: render.Advance) -> None:
 
     what = {Phase.SCAN: "Looking", Phase.READ: "Encoding", Phase.FINISH: "Finishing"}
     total = None if progress.phase is Phase.SCAN else progress.total
-    items = f"{progress.items} items" if progress.items else ""
+    items = counted(progress.items, "item") if progress.items else ""
     advance(what[progress.phase], progress.done, total, items)
 
 

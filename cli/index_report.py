@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from . import render
+from .plain import counted
 
 if TYPE_CHECKING:
     from indexer import Collection, IngestReport, Problem
@@ -68,7 +69,7 @@ def print_report(report: "IngestReport", collection: "Collection") -> None:
 
 def count_files(count: int) -> str:
     """So many files, in words."""
-    return "1 file" if count == 1 else f"{count} files"
+    return counted(count, "file")
 
 
 def _unless_zero(count: int) -> str:

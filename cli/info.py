@@ -12,6 +12,7 @@ from .answers import record_json
 from .errors import FAILED
 from .index_report import count_files, problem_json
 from .options import CollectionOption, JsonOption, collection_directory, is_id, item_id
+from .plain import counted
 from .search_state import search_facts, search_json
 
 if TYPE_CHECKING:
@@ -177,11 +178,13 @@ def _removed(removal: "Removal") -> str:
     files = count_files(len(removal.paths))
     stay = "the files themselves stay.\n"
     if not removal.copies:
-        return f"Removed {removal.items} items of {files} from the collection; {stay}"
+        return f"Removed {counted(removal.items, 'item')} of {files} from the collection; {stay}"
     if not removal.items:
         return f"Forgot {files} and removed no items: other files there hold the same; {stay}"
     shared = f"what {removal.copies} of them hold, others there hold too"
-    return f"Removed {removal.items} items of {files} from the collection; {shared}; {stay}"
+    return (
+        f"Removed {counted(removal.items, 'item')} of {files} from the collection; {shared}; {stay}"
+    )
 
 
 def models(
@@ -374,7 +377,7 @@ def _searchable(directory: Path) -> tuple["State", str]:
 
     with Collection.open(directory) as opened:
         items, problems = sum(opened.counts().values()), len(opened.problems())
-        seen = f"{directory}: {items} items, {problems} problems"
+        seen = f"{directory}: {counted(items, 'item')}, {counted(problems, 'problem')}"
         verify(opened)
         found = opened.nearest(np.ones(opened.spec.dim, np.float32), k=items + 1)
         opened.records(found.rows[:1])

@@ -1,5 +1,6 @@
 """The parts of a query on the command line: what is wanted, what is not, and their weights."""
 
+import io
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -160,6 +161,12 @@ def _stdin() -> str:
         return sys.stdin.read()
     except UnicodeDecodeError as error:
         raise _notutf8("stdin") from error
+
+
+def read_stdin_by_lines() -> None:
+    """Let `readline` give lines that hold other bytes than UTF-8 too: `utf8` tells each of them."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
 
 
 def utf8(text: str, *, what: str) -> str:

@@ -12,3 +12,8 @@ def printable(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of something, in words: `1 item`, `2 items`."""
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"

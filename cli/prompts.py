@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import UsageProblem
+from .parts import utf8
 
 if TYPE_CHECKING:
     from omni_encoder import MediaItem, Modality
@@ -51,7 +52,7 @@ def prompt_items(parts: Sequence[str]) -> list[Given]:
         parts: `@FILE` is a file, `@@` an @, all else words.
 
     Raises:
-        UsageProblem: A file is not there, or nothing is left.
+        UsageProblem: A file is not there, a text isn't UTF-8, or nothing is left.
         MediaError: A file can't be decoded.
     """
     from omni_encoder import MediaItem, Modality
@@ -60,7 +61,7 @@ def prompt_items(parts: Sequence[str]) -> list[Given]:
     words: list[str] = []
 
     def close() -> None:
-        text = " ".join(words).strip()
+        text = utf8(" ".join(words), what="the text").strip()
         words.clear()
         if text:
             items.append(Given(MediaItem(Modality.TEXT, text), text))

@@ -177,6 +177,8 @@ def search(
     )
     with Retriever.open(directory) as retriever:
         query = with_ids(query, retriever.collection)
+        if (wished or filling) and _all_absent(files_filter, directory):
+            wished, filling = None, None
         query = imagining.imagining(query, wished, retriever, seed)
         if session is not None:
             hits: Sequence[Hit] = turning.session_hits(
@@ -187,40 +189,51 @@ def search(
             hits = reranked(more, query, retriever.collection, rule)
         else:
             hits = retriever.search(query)
-        imagined = imagining.report(retriever, query, keep)
-        drawn = imagining.filled(hits, query, filling, retriever)
+        drawing = imagining.after_search(hits, query, filling, retriever, keep)
     if as_json:
-        render.write_json(_document(query, imagined, hits, drawn))
+        render.write_json(_document(query, drawing, hits))
     elif paths_only or null:
         showing.write_paths(hits, end="\0" if null else "\n")
     else:
         print_hits(hits, thumbs=thumbs, collection=directory)
-        synthetic.print_drawn(drawn)
+        synthetic.print_drawn(drawing.drawn)
     if html_file is not None:
         showing.write_sheet(
-            hits, html_file, title=showing.asked(query), collection=directory, drawn=drawn
+            hits, html_file, title=showing.asked(query), collection=directory, drawn=drawing.drawn
         )
     if open_rank is not None:
         showing.open_hit(hits, open_rank)
-    if not hits:
-        if not as_json:
-            _say_nothing_found(files_filter, directory)
-        raise typer.Exit(NOTHING_FOUND)
+    if not hits and not as_json:
+        _say_nothing_found(files_filter, directory)
+    _end(hits, drawing.problem)
 
 
 def _document(
-    query: "Query",
-    imagined: dict[str, object] | None,
-    hits: Sequence["Hit"],
-    drawn: Sequence[synthetic.Drawn],
+    query: "Query", drawing: imagining.Drawing, hits: Sequence["Hit"]
 ) -> dict[str, object]:
     return {
         "schema": render.SCHEMA,
         "query": query_json(query),
-        "imagined": imagined,
+        "imagined": drawing.imagined,
         "hits": list(map(hit_json, hits)),
-        "synthetic": [one.as_json() for one in drawn],
+        "synthetic": [one.as_json() for one in drawing.drawn],
     }
+
+
+def _all_absent(chosen: "FileFilter", directory: Path) -> bool:
+    """Whether no folder that was asked for can hold a hit; says that nothing is drawn then."""
+    absent = bool(chosen.folders) and len(absent_folders(chosen, directory)) == len(chosen.folders)
+    if absent:
+        render.note("Nothing is drawn: none of the folders of --in is indexed.")
+    return absent
+
+
+def _end(hits: Sequence["Hit"], problem: Exception | None) -> None:
+    """End with what went wrong beside the search, now that what was found is printed."""
+    if problem is not None:
+        raise problem
+    if not hits:
+        raise typer.Exit(NOTHING_FOUND)
 
 
 def _say_nothing_found(chosen: "FileFilter", directory: Path) -> None:

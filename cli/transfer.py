@@ -9,6 +9,7 @@ from . import render
 from .errors import UsageProblem
 from .index import encoder_name
 from .options import CollectionOption, JsonOption, collection_directory
+from .plain import counted
 
 if TYPE_CHECKING:
     from indexer.transfer import Form
@@ -56,7 +57,7 @@ def export(
     if as_json:
         render.write_json({"schema": render.SCHEMA, "target": str(target), "items": items})
     else:
-        render.write(f"Wrote {items} items to {target}.\n")
+        render.write(f"Wrote {counted(items, 'item')} to {target}.\n")
 
 
 def bring_in(
@@ -101,10 +102,13 @@ def bring_in(
             }
         )
     else:
-        render.write(f"Added {imported.items} items to {directory}.\n")
+        render.write(f"Added {counted(imported.items, 'item')} to {directory}.\n")
         if imported.incomplete:
             render.note(
-                f"{imported.incomplete} contents were left out, as some of their parts are missing."
+                "1 content was left out, as some of its parts are missing."
+                if imported.incomplete == 1
+                else f"{imported.incomplete} contents were left out, as some of their parts are"
+                " missing."
             )
 
 

@@ -7,6 +7,7 @@ import typer
 
 from . import render
 from .options import CollectionOption, JsonOption, collection_directory
+from .plain import counted
 
 
 def history(as_json: JsonOption = False, collection: CollectionOption = None) -> None:
@@ -84,7 +85,7 @@ def restore(
         )
         return
     what = "is back" if restored.changed else "is the current one, so nothing was done"
-    render.write(f"Version {version} {what}: {restored.items} items.\n")
+    render.write(f"Version {version} {what}: {counted(restored.items, 'item')}.\n")
     if restored.without_files:
         render.note(
             f"Of {restored.without_files} of them no file is known; index the folders that hold"

@@ -18,7 +18,7 @@ from jaxtyping import Bool
 from omni_encoder import Modality, OmniError
 from retrieval.evaluate import DIRECTIONS, Direction, carries, distinct, shares
 
-from ..manifest import ManifestItem, load_items
+from ..manifest import ManifestItem, check_kinds, load_items
 from ..protocol import Request
 from ..retrieval_benchmark import RetrievalBenchmark
 from ..tasks import Dataset, Entry, Task, one_way
@@ -36,6 +36,7 @@ def load(request: Request) -> Dataset:
         where = "no manifest was named" if request.data is None else f"no file {request.data}"
         raise OmniError(f"manifest has no data: {where}", hint=f"--data names {_LAYOUT}")
     items = load_items(request.data, split=request.split)
+    check_kinds(items)
     digest = blake3(request.data.read_bytes())
     for item in items:
         digest.update(f"{item.id}\0{item.path.stat().st_size}\0".encode())

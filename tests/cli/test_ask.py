@@ -161,6 +161,25 @@ def test_replay_takes_nothing_else(indexed: Path, tmp_path: Path, omnidex: Run) 
     assert omnidex("ask", "--replay", tmp_path / "s.json").code == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("dogs", "a question"),
+        ("--imagine image:5", "--imagine"),
+        ("-k 10", "-k"),
+        ("--to image --where width>1", "--to, --where"),
+        ("--no-hybrid", "--no-hybrid"),
+    ],
+)
+def test_what_a_replay_would_not_follow_is_refused(
+    tmp_path: Path, omnidex: Run, options: str, named: str
+) -> None:
+    ended = omnidex("ask", "--replay", tmp_path / "s.json", *options.split())
+
+    assert (ended.code, ended.out) == (2, "")
+    assert f"Error: --replay can't be combined with {named}\n" in ended.err
+
+
 def test_open_in_a_turn_opens_the_file_and_searches_nothing(
     indexed: Path,
     tmp_path: Path,
@@ -178,3 +197,21 @@ def test_open_in_a_turn_opens_the_file_and_searches_nothing(
     assert opened == [indexed / "note.txt"] * 2
     assert len(ended.out.splitlines()) == 1
     assert (again.code, again.out) == (0, "")
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_line_that_is_not_utf8_is_told_and_the_next_one_is_taken(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch, errors: str
+) -> None:
+    lines = io.BytesIO(b"dogs\ncaf\xe9\na red square\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(lines, encoding="utf-8", errors=errors))
+
+    ended = omnidex("ask", "--json")
+
+    assert ended.code == 2
+    assert [json.loads(line)["words"] for line in ended.out.splitlines()] == [
+        "dogs",
+        "a red square",
+    ]
+    told = json.loads(ended.err.splitlines()[-1])["error"]
+    assert (told["code"], "the line is not valid UTF-8" in told["message"]) == ("usage", True)

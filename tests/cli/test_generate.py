@@ -129,3 +129,18 @@ def test_turns_are_read_from_stdin(
     monkeypatch.setattr("sys.stdin", io.StringIO(f"@{media / 'tone.wav'}\n"))
     again = omnidex("chat", "-s", session, "--new", "--to", "audio", *FAST, *files.options())
     assert again.out == f"{tmp_path / 's-001.wav'}\n"
+
+
+def test_a_turn_that_is_not_utf8_is_told_and_the_next_one_is_taken(
+    files: TinyFiles, tmp_path: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = io.BytesIO(b"caf\xe9\nhello\n")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(lines, encoding="utf-8"))
+    session = tmp_path / "s.json"
+
+    ended = omnidex("chat", "--session", session, *FAST, *files.options())
+
+    assert ended.code == 2
+    assert "the text is not valid UTF-8" in ended.err
+    assert "Traceback" not in ended.err
+    assert len(json.loads(session.read_text())["turns"]) == 1

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def test_what_is_imagined_is_searched_by_and_named(
 
     imagined = found["imagined"]
     assert (imagined["modality"], imagined["weight"], imagined["seed"]) == ("image", 0.5, 0)
-    assert imagined["file"] == str(tmp_path / "kept" / "imagined-dogs-seed0-1.png")
+    name = Path(imagined["file"]).name
+    assert re.fullmatch(r"imagined-dogs-[0-9a-f]{6}-seed0-1\.png", name)
+    assert Path(imagined["file"]).parent == tmp_path / "kept"
     assert Path(imagined["file"]).read_bytes().startswith(b"\x89PNG")
     assert imagined["seconds"] > 0
     assert again["imagined"]["file"] is None
@@ -91,6 +94,7 @@ def test_without_a_weight_nothing_is_drawn_and_the_order_stays(indexed: Path, om
         ("--fill sound:2", "doesn't know 'sound:2'", "--fill image:2"),
         ("--fill 2 --session s.json", "can't be filled", "leave --fill"),
         ("--fill 2 --keep {media}/red.png", "is no folder", "takes a folder"),
+        ("--fill 2 --keep {media}/red.png/kept", "can't be made", "takes a folder"),
     ],
 )
 def test_wrong_wishes_are_one_message(
@@ -120,10 +124,8 @@ def test_where_all_hits_are_weak_answers_are_drawn_apart_and_not_stored(
         (True, "image", 1),
         (True, "image", 2),
     ]
-    assert [Path(one["file"]).name for one in made] == [
-        "synthetic-dogs-seed0-1.png",
-        "synthetic-dogs-seed0-2.png",
-    ]
+    names = [re.sub(r"-[0-9a-f]{6}-", "-HASH-", Path(one["file"]).name) for one in made]
+    assert names == ["synthetic-dogs-HASH-seed0-1.png", "synthetic-dogs-HASH-seed0-2.png"]
     assert {path.name for path in (tmp_path / "kept").iterdir()} == {
         Path(one["file"]).name for one in made
     }
@@ -168,13 +170,42 @@ def test_without_a_reference_nobody_can_tell(indexed: Path, omnidex: Run) -> Non
 
 
 @pytest.mark.usefixtures("reference")
-def test_finding_nothing_is_still_nothing_found(
-    indexed: Path, tmp_path: Path, omnidex: Run
-) -> None:
-    ended = omnidex("search", "dogs", "--in", tmp_path / "nowhere", "--fill", 1, "--json")
+def test_finding_nothing_is_still_nothing_found(indexed: Path, omnidex: Run) -> None:
+    ended = omnidex("search", "dogs", "--after", "2090", "--fill", 1, "--json")
 
     assert ended.code == 1
     assert len(json.loads(ended.out)["synthetic"]) == 1
+
+
+@pytest.mark.usefixtures("reference")
+def test_where_all_folders_are_absent_no_model_is_loaded_and_nothing_drawn(
+    indexed: Path, tmp_path: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load() -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("omni_encoder.generator.OmniGenerator.load", load)
+    draw = ("--fill", 1, "--imagine", "text:1")
+    ended = omnidex("search", "dogs", "--in", tmp_path / "nowhere", *draw)
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "Nothing is drawn: none of the folders" in ended.err
+    assert f"there is no folder {tmp_path / 'nowhere'}" in ended.err
+
+
+@pytest.mark.usefixtures("reference")
+def test_hits_are_printed_although_nothing_can_be_drawn(indexed: Path, omnidex: Run) -> None:
+    ask = ("search", "dog " * 300, "--no-hybrid", "--to", "text", "--fill", "image:1")
+
+    plain, as_json = omnidex(*ask), omnidex(*ask, "--json")
+
+    assert plain.code == as_json.code == 2
+    assert str(indexed / "note.txt") in plain.out
+    assert plain.err.count("Error: ") == 1
+    found = json.loads(as_json.out)
+    assert [len(found["hits"]), found["synthetic"]] == [1, []]
+    message = json.loads(as_json.err.splitlines()[-1])["error"]["message"]
+    assert f"Error: {message}" in plain.err
 
 
 def test_turns_imagine_and_a_session_replays(
@@ -193,3 +224,28 @@ def test_turns_imagine_and_a_session_replays(
     assert "2 of 2 turns find the same" in omnidex("ask", "--replay", session).err
     one_more = document(omnidex("search", "cats", "--session", session, "--json"))
     assert one_more["imagined"] is None
+
+
+def test_what_is_kept_replaces_no_drawing_of_another_query(
+    indexed: Path, tmp_path: Path, omnidex: Run
+) -> None:
+    kept = tmp_path / "kept"
+
+    def draw(words: str, kind: str = "text") -> Path:
+        ask = ("search", words, "--imagine", f"{kind}:1", "--keep", kept, "--json")
+        return Path(document(omnidex(*ask))["imagined"]["file"])
+
+    cats, dogs = (
+        draw("\u043a\u043e\u0448\u043a\u0438"),
+        draw("\u0441\u043e\u0431\u0430\u043a\u0438"),
+    )
+    long = [draw("a very long question about many things " + end) for end in ("here", "there")]
+
+    assert cats.name.startswith("imagined-\u043a\u043e\u0448\u043a\u0438-")
+    assert len({cats, dogs, *long, draw("dogs"), draw("dogs", "image")}) == 6
+    first = cats.read_bytes()
+    assert draw("\u043a\u043e\u0448\u043a\u0438") == cats
+    cats.write_text("my own")
+    other = draw("\u043a\u043e\u0448\u043a\u0438")
+    assert (cats.read_text(), other.read_bytes()) == ("my own", first)
+    assert len(list(kept.iterdir())) == 7

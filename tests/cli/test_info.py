@@ -62,7 +62,7 @@ def test_doctor_is_content_without_a_collection_and_counts_one(
     assert before.code == 0
     assert "omnidex index" in before.out
     assert after["findings"][0] == {"name": "versions", "state": "ok", "detail": "all there"}
-    assert "1 problems" in after["findings"][-1]["detail"]
+    assert "1 problem" in after["findings"][-1]["detail"]
     assert after["versions"]["torch"]
 
 

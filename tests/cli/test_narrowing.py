@@ -5,7 +5,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.toy import ToyEncoder
 
 from .conftest import Ended
 
@@ -109,6 +112,25 @@ def test_a_folder_that_is_not_there_or_not_indexed_is_named(
     assert (ended.code, ended.err) == (1, "Nothing found.\n")
 
 
+@pytest.mark.parametrize(
+    ("count", "said"), [(1, "1 content was left out, as some of its"), (2, "2 contents were left")]
+)
+def test_import_says_how_many_contents_lack_parts(
+    tmp_path: Path, omnidex: Run, count: int, said: str
+) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    facts = [{"modality": "text", "content": f"{i}" * 32, "part": 0, "parts": 2} for i in range(2)]
+    facts = [*facts[:count], {"modality": "image", "content": "a" * 32}]
+    np.save(folder / "any.npy", np.ones((len(facts), ToyEncoder().spec.dim), np.float32))
+    (folder / "any.jsonl").write_text("".join(json.dumps(one) + "\n" for one in facts))
+
+    ended = omnidex("import", folder, "--encoder", "toy", "--as", "numpy")
+
+    assert ended.out.startswith("Added 1 item to ")
+    assert said in ended.err
+
+
 def test_of_two_copies_one_is_forgotten_and_the_items_stay(indexed: Path, omnidex: Run) -> None:
     (indexed / "copy.jpg").write_bytes((indexed / "blue.jpg").read_bytes())
     assert omnidex("index", indexed).code == 0
@@ -122,7 +144,7 @@ def test_of_two_copies_one_is_forgotten_and_the_items_stay(indexed: Path, omnide
     assert (said["items_removed"], said["copies"], len(said["paths"])) == (1, 1, 2)
 
     ended = omnidex("rm", indexed / "blue.jpg")
-    assert ended.out.startswith("Removed 1 items of 1 file from the collection; the files")
+    assert ended.out.startswith("Removed 1 item of 1 file from the collection; the files")
 
 
 def test_restore_says_what_has_no_file_and_what_was_current(indexed: Path, omnidex: Run) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omnidex_cli import render
-from omnidex_cli.plain import printable
+from omnidex_cli.plain import counted, printable
 from omnidex_cli.search import _COLUMNS
 from rich.cells import cell_len
 from rich.console import Console
@@ -139,3 +139,7 @@ def test_json_of_a_name_that_is_not_utf8_is_valid_and_keeps_it(
 def test_json_never_holds_what_is_not_a_number() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         render.write_json({"score": float("nan")})
+
+
+def test_one_of_something_is_no_plural() -> None:
+    assert [counted(count, "item") for count in (0, 1, 2)] == ["0 items", "1 item", "2 items"]

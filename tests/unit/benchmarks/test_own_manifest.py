@@ -190,6 +190,41 @@ def test_a_file_that_cannot_be_decoded_is_reported_and_left_out(
         assert {key: result["directions"][name][key] for key in known} == known
 
 
+@pytest.mark.parametrize(
+    ("modality", "name", "held"),
+    [("image", "note.txt", "text"), ("image", "red.wav", "audio"), ("audio", "red.png", "image")],
+)
+def test_an_item_whose_file_holds_another_kind_is_one_error_that_names_it(
+    tmp_path: Path, modality: str, name: str, held: str
+) -> None:
+    (tmp_path / "note.txt").write_text("something red")
+    write_sound(tmp_path / "red.wav", 0, seed=0)
+    for file in ("red.png", "good.png"):
+        write_image(tmp_path / file, 0, seed=0)
+    rows = [
+        {"id": "fine", "modality": "image", "file": "good.png", "captions": ["red"]},
+        {"id": "odd", "modality": modality, "file": name, "captions": ["red"]},
+    ]
+    path = tmp_path / "manifest.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    with pytest.raises(OmniError, match=f"1 of 2 items .* odd: .*{name} holds {held}, not"):
+        run(path, encoder=Oracle())
+
+
+@pytest.mark.parametrize("modality", ["image", "video"])
+def test_an_animation_may_be_called_an_image_or_a_video(tmp_path: Path, modality: str) -> None:
+    frames = [Image.new("RGB", (24, 24), (colour, 0, 0)) for colour in (100, 250)]
+    frames[0].save(tmp_path / "red.gif", save_all=True, append_images=frames[1:], duration=200)
+    row = {"id": "red", "modality": modality, "file": "red.gif", "captions": ["red"]}
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+
+    result = run(path, encoder=Oracle())
+
+    assert result["directions"][f"text->{modality}"]["success@1"] == 1.0
+
+
 def test_a_second_run_takes_every_vector_from_the_cache(manifest: Path, tmp_path: Path) -> None:
     first, second, other = ToyEncoder(), ToyEncoder(), ToyEncoder(seed=1)
 

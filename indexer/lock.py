@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from typing import cast
 from omni_encoder import CollectionError
 
 LOCK_NAME = "lock"
+FETCH_NAME = "lock.fetch"
+MIRROR_NAME = "lock.mirror"
+_WAIT_S = 120
 
 if sys.platform == "win32":
     import msvcrt
@@ -67,6 +71,43 @@ def writer_lock(directory: Path, command: str) -> Generator[None, None, None]:
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def brief_lock(path: Path, *, wait: bool = True) -> Generator[bool, None, None]:
+    """Hold a lock that is not for long, such as one for a copy.
+
+    Args:
+        path: The file to lock, which is made if it isn't there.
+        wait: Whether to wait for another holder.
+
+    Yields:
+        Whether it is held; always, if `wait`.
+
+    Raises:
+        CollectionError: It can't be had, even after minutes.
+    """
+    deadline = time.monotonic() + _WAIT_S
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise CollectionError(f"can't write to {path}: {error.strerror}") from error
+    try:
+        while not (held := _try(descriptor)) and wait:
+            if time.monotonic() > deadline:
+                raise CollectionError(f"another process has held {path} for minutes")
+            time.sleep(0.01)
+        yield held
+    finally:
+        os.close(descriptor)
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        _acquire(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _holder(path: Path) -> str:

@@ -19,7 +19,7 @@ from omni_encoder import (
 )
 
 from .catalogue import CATALOGUE_NAME
-from .lock import LOCK_NAME
+from .lock import FETCH_NAME, LOCK_NAME, MIRROR_NAME
 from .remote import MANIFEST_NAME, SEEN_NAME, URI_NAME, remote_of
 
 LANCE_NAME = "lance"
@@ -269,7 +269,7 @@ def check_empty(directory: Path) -> None:
     others = {
         name
         for name in names
-        if name not in (LOCK_NAME, URI_NAME, SEEN_NAME)
+        if name not in (LOCK_NAME, FETCH_NAME, MIRROR_NAME, URI_NAME, SEEN_NAME)
         and not name.startswith((CATALOGUE_NAME, MANIFEST_NAME))
     }
     if others:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 from omni_encoder import CollectionError
 
 from .catalogue import CATALOGUE_NAME
+from .lock import FETCH_NAME, MIRROR_NAME, brief_lock
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -46,11 +47,13 @@ def mirror(uri: str) -> Path:
     """
     from hashlib import blake2b
 
-    name = blake2b(uri.encode(), digest_size=12).hexdigest()
+    digest = blake2b(uri.encode(), digest_size=12).hexdigest()
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    directory = Path(caches) / "omnidex" / "remote" / f"{name}{SUFFIX}"
+    directory = Path(caches) / "omnidex" / "remote" / f"{digest}{SUFFIX}"
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / URI_NAME).write_text(uri, encoding="utf-8")
+    name = directory / URI_NAME
+    if not name.exists() or name.read_text(encoding="utf-8") != uri:
+        _replace(name, uri.encode())
     Remote(uri).pull(directory)
     return directory
 
@@ -124,13 +127,25 @@ class Remote:
     def pull(self, directory: Path) -> None:
         """Bring the mirror's manifest and catalogue up to what was pushed last.
 
+        Does nothing while a process of this machine writes: what that has is newer.
+
         Raises:
             CollectionError: The store can't be reached.
         """
+        if self.read(STATE_NAME) == _seen(directory):
+            return
+        # Readers wait for each other, but not for a writer, who holds the second lock till its end.
+        with (
+            brief_lock(directory / FETCH_NAME),
+            brief_lock(directory / MIRROR_NAME, wait=False) as free,
+        ):
+            if free:
+                self._fetch(directory)
+
+    def _fetch(self, directory: Path) -> None:
+        """As `pull`, by the holder of the mirror's lock."""
         state = self.read(STATE_NAME)
-        seen = directory / SEEN_NAME
-        before = seen.read_bytes() if seen.exists() else None
-        if state == before:
+        if state == _seen(directory):
             return
         if state is None:
             raise CollectionError(
@@ -141,12 +156,25 @@ class Remote:
         if catalogue is None or manifest is None:
             raise CollectionError(f"the collection in {self.uri} isn't whole")
         fetched = directory / f"{CATALOGUE_NAME}.fetched"
+        for left in (fetched, *(fetched.with_name(f"{fetched.name}-{x}") for x in ("wal", "shm"))):
+            left.unlink(missing_ok=True)
         fetched.write_bytes(catalogue)
         # Page by page into the catalogue itself, so that who has it open sees what is new.
         _copy(fetched, directory / CATALOGUE_NAME)
         fetched.unlink()
         _replace(directory / MANIFEST_NAME, manifest)
-        _replace(seen, state)
+        _replace(directory / SEEN_NAME, state)
+
+    @contextmanager
+    def written_here(self, directory: Path) -> Generator[None, None, None]:
+        """Bring the mirror up to date, and let nobody do so meanwhile; for who holds the store's.
+
+        Raises:
+            CollectionError: The store can't be reached.
+        """
+        with brief_lock(directory / MIRROR_NAME):
+            self._fetch(directory)
+            yield
 
     def push(self, directory: Path, version: int | None) -> None:
         """Let other machines see the mirror's manifest and catalogue.
@@ -242,7 +270,7 @@ def shared(
     if remote is None:
         yield
         return
-    with remote.held(command):
+    with remote.held(command), remote.written_here(directory):
         try:
             yield
         finally:
@@ -272,8 +300,16 @@ def _copy(source: Path, target: Path) -> None:
         old.backup(new)
 
 
+def _seen(directory: Path) -> bytes | None:
+    """What `state.json` was when the mirror was last brought up to date; None if it never was."""
+    with suppress(FileNotFoundError):
+        return (directory / SEEN_NAME).read_bytes()
+    return None
+
+
 def _replace(path: Path, content: bytes) -> None:
-    new = path.with_name(f"{path.name}.new")
+    # A name of its own, for processes may do it at the same time.
+    new = path.with_name(f"{MANIFEST_NAME}.{os.urandom(6).hex()}.new")
     new.write_bytes(content)
     new.replace(path)
 

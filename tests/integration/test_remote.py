@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 
 from indexer import Collection, SearchMode
 from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
-from indexer.remote import mirror, remote_of, uri_of
+from indexer.remote import STATE_NAME, Remote, mirror, remote_of, uri_of
 from indexer.rows import ItemRow
 from omni_encoder import CollectionError, Modality
 from omni_encoder.media import MediaInfo
@@ -160,6 +161,39 @@ with collection.writing("index") as writer:
     with Collection.open(uri) as two:
         add(two, range(5, 12))
         assert sorted(paths(two, 1, k=100)) == sorted(f"/media/{n}" for n in range(12))
+
+
+def test_a_reader_does_not_touch_the_catalogue_that_a_writer_has(uri: str) -> None:
+    with Collection.create(uri, SPEC) as one:
+        add(one, range(5))
+        pushed = Remote(uri).read(STATE_NAME)
+        with one.writing("index") as writer:
+            key = ContentKey(f"{5:032x}", Modality.IMAGE)
+            row = ItemRow(key, 0, True, None, None, MediaInfo(key.modality, "x"), vector_of(5))
+            writer.add([row])
+            writer.enter(
+                FileRow(b"/media/5", FileStamp(1, 1, 6), key), ContentRow(key, 1, partial=False)
+            )
+            writer.commit()
+            Remote(uri)._write(STATE_NAME, b'{"version": 1, "push": "between two steps"}')
+            with Collection.open(uri) as reader:
+                assert paths(reader, 5)[0] == "/media/5"
+            assert key in writer.catalogue
+        assert Remote(uri).read(STATE_NAME) not in (None, pushed)
+        assert sorted(paths(one, 1, k=100)) == [f"/media/{n}" for n in range(6)]
+
+
+def test_readers_that_begin_at_once_do_not_disturb_each_other(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Collection.create(uri, SPEC) as one:
+        add(one, range(5))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
+    with ThreadPoolExecutor(8) as pool:
+        directories = set(pool.map(mirror, [uri] * 16))
+    (directory,) = directories
+    assert Collection.open(directory).counts() == {Modality.IMAGE: 5}
+    assert not [path for path in directory.iterdir() if path.suffix in (".new", ".fetched")]
 
 
 def test_a_store_that_is_not_there_is_named(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

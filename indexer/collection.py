@@ -325,8 +325,9 @@ class Collection:
             writer = Writer(self._directory, self._manifest, catalogue)
             try:
                 lost = catalogue.holds_any() and not has_table(self._directory, self.spec)
-                if lost or not catalogue.clean() or behind(directory, self.version):
-                    writer.recover()
+                foreign = behind(directory, self.version)
+                if lost or foreign or not catalogue.clean():
+                    writer.recover(foreign=foreign)
                 try:
                     yield writer
                 except BaseException:

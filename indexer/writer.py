@@ -56,15 +56,19 @@ class Writer:
         """Whether the table was opened to be changed."""
         return self._dirty
 
-    def recover(self) -> None:
-        """After a writer that didn't finish: keep whole contents and delete the others."""
+    def recover(self, *, foreign: bool = False) -> None:
+        """After a writer that didn't finish: keep whole contents and delete the others.
+
+        Args:
+            foreign: Whether it may have been another machine's, whose files aren't known here.
+        """
         # Not marked again: that would make a catalogue that was lost look like one that was not.
         self._dirty = True
         with writing_to(self._directory):
             table = self._begin()
             complete, broken = table.inventory()
             self._delete(broken)
-            self.catalogue.recover(complete)
+            self.catalogue.recover(complete, keep=foreign)
 
     def contents(self) -> Container[ContentKey]:
         """The contents that were committed, whole; other threads may ask, one at a time."""

@@ -85,7 +85,8 @@ class Collection:
                 f"can't make a collection in {directory}: {error.strerror}",
                 hint="name a folder that can be written to with -c",
             ) from error
-        with writer_lock(directory, "create"), shared(directory, "create", lambda: None):
+        share = shared(directory, "create", lambda: None, unfinished=False)
+        with writer_lock(directory, "create"), share:
             check_empty(directory)
             catalogue = Catalogue.open_to_write(directory)
             catalogue.mark(clean=True)

@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import sqlite3
+import sys
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property, lru_cache
@@ -23,6 +24,7 @@ from .catalogue import CATALOGUE_NAME
 from .lock import FETCH_NAME, MIRROR_NAME, brief_lock
 
 if TYPE_CHECKING:
+    from lancedb.db import DBConnection
     from pyarrow.fs import FileSystem
 
 SUFFIX = ".remote"
@@ -30,6 +32,7 @@ URI_NAME = "uri"
 STATE_NAME = "state.json"
 SEEN_NAME = "seen.json"
 MANIFEST_NAME = "omnidex.json"
+_held_here: set[str] = set()  # what this process writes to
 _URI = re.compile(r"(s3|gs):/+(.+)")
 
 
@@ -207,29 +210,53 @@ class Remote:
             CollectionError: Another machine, or another process of this one, writes.
         """
         import lancedb
+
+        try:
+            database = lancedb.connect(f"{self.uri}/lock")
+            self._take(database, command)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self.unreachable(error) from error
+        _held_here.add(self.uri)
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError, RuntimeError, ValueError):  # what went wrong first is told
+                database.drop_table("writer")
+            raise
+        finally:
+            _held_here.discard(self.uri)
+        try:
+            database.drop_table("writer")
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self.unreachable(error) from error
+
+    def _take(self, database: "DBConnection", command: str) -> None:
         import pyarrow as pa
 
-        database = lancedb.connect(f"{self.uri}/lock")
         mine = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
         row = pa.table({"holder": [json.dumps(mine)]})
         try:
             database.create_table("writer", row)
         except ValueError as error:
-            found = database.open_table("writer").to_arrow()["holder"][0].as_py()
+            try:
+                found = database.open_table("writer").to_arrow()["holder"][0].as_py()
+            except (ValueError, RuntimeError):  # it has just been dropped
+                database.create_table("writer", row)
+                return
             holder = cast("dict[str, object]", json.loads(str(found)))
-            if holder["host"] != mine["host"] or _alive(int(str(holder["pid"]))):
+            if holder["host"] != mine["host"] or self._lives(int(str(holder["pid"]))):
                 raise CollectionError(
                     f"the collection in {self.uri} is being written by process {holder['pid']}"
                     f" on {holder['host']} ({holder['command']})",
                     hint=f"wait until it has finished; if it died, delete {self.uri}/lock/",
                 ) from error
             database.create_table("writer", row, mode="overwrite")
-        except (OSError, RuntimeError) as error:
-            raise self._unreachable(error) from error
-        try:
-            yield
-        finally:
-            database.drop_table("writer")
+
+    def _lives(self, pid: int) -> bool:
+        """Whether a process that held the lock on this machine is still there."""
+        if pid == os.getpid():  # or an earlier one of the same number, as in a container
+            return self.uri in _held_here
+        return _alive(pid)
 
     def _write(self, name: str, content: bytes) -> None:
         with self._reachable(), self._files.open_output_stream(f"{self._path}/{name}") as file:
@@ -239,10 +266,11 @@ class Remote:
     def _reachable(self) -> Generator[None, None, None]:
         try:
             yield
-        except OSError as error:
-            raise self._unreachable(error) from error
+        except (OSError, ValueError) as error:
+            raise self.unreachable(error) from error
 
-    def _unreachable(self, error: Exception) -> CollectionError:
+    def unreachable(self, error: Exception) -> CollectionError:
+        """What to say of an error of the store."""
         return CollectionError(
             f"can't reach {self.uri}: {' '.join(str(error).split())[:300]}",
             hint="AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL say"
@@ -252,7 +280,11 @@ class Remote:
 
 @contextmanager
 def shared(
-    directory: Path, command: str, version: Callable[[], int | None]
+    directory: Path,
+    command: str,
+    version: Callable[[], int | None],
+    *,
+    unfinished: bool = True,
 ) -> Generator[None, None, None]:
     """Be the one machine that writes to what a directory mirrors, and let the others see it.
 
@@ -262,6 +294,7 @@ def shared(
         directory: The collection's directory.
         command: What is being done, for the message that others show meanwhile.
         version: Tells at the end which version the table has.
+        unfinished: Whether the others shall see it even if an error ends it.
 
     Raises:
         CollectionError: Another machine writes, or the store can't be reached.
@@ -273,9 +306,12 @@ def shared(
     with remote.held(command), remote.written_here(directory):
         try:
             yield
-        finally:
-            if (directory / MANIFEST_NAME).exists():
-                remote.push(directory, version())
+        except BaseException:
+            if unfinished and (directory / MANIFEST_NAME).exists():
+                with suppress(CollectionError):  # what went wrong first is told
+                    remote.push(directory, version())
+            raise
+        remote.push(directory, version())
 
 
 def behind(directory: Path, version: int | None) -> bool:
@@ -316,6 +352,8 @@ def _replace(path: Path, content: bytes) -> None:
 
 def _alive(pid: int) -> bool:
     """Whether there is a process of this number, perhaps another user's."""
+    if sys.platform == "win32":
+        return True  # there, asking is interrupting
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

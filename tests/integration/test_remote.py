@@ -17,7 +17,7 @@ import pytest
 
 from indexer import Collection, SearchMode
 from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
-from indexer.remote import STATE_NAME, Remote, mirror, remote_of, uri_of
+from indexer.remote import STATE_NAME, Remote, _alive, mirror, remote_of, uri_of
 from indexer.rows import ItemRow
 from omni_encoder import CollectionError, Modality
 from omni_encoder.media import MediaInfo
@@ -198,6 +198,75 @@ def test_readers_that_begin_at_once_do_not_disturb_each_other(
     (directory,) = directories
     assert Collection.open(directory).counts() == {Modality.IMAGE: 5}
     assert not [path for path in directory.iterdir() if path.suffix in (".new", ".fetched")]
+
+
+def test_of_two_who_make_a_collection_at_once_one_does(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = mirror(uri)  # where there is nothing yet
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
+    with Collection.create(uri, SPEC) as first:
+        add(first, range(5))
+        pushed = Remote(uri).read(STATE_NAME)
+        monkeypatch.setattr("indexer.collection.located", Path)
+        with pytest.raises(CollectionError, match="is a collection already"):
+            Collection.create(late, SPEC)
+        assert Remote(uri).read(STATE_NAME) == pushed
+        assert first.counts() == Collection.open(late).counts() == {Modality.IMAGE: 5}
+
+
+def test_a_store_that_fails_under_a_writer_is_named_but_hides_no_other_error(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lancedb
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the network is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lancedb.db.LanceDBConnection.drop_table", fail)
+        with pytest.raises(KeyError), Remote(uri).held("index"):
+            raise KeyError
+        with pytest.raises(CollectionError, match="network is down"), Remote(uri).held("index"):
+            pass
+    with monkeypatch.context() as patch:
+        patch.setattr(lancedb, "connect", fail)
+        with pytest.raises(CollectionError, match="can't reach s3://"), Remote(uri).held("index"):
+            pass
+
+
+def test_a_lock_with_the_number_of_our_own_process_is_a_dead_ones_unless_we_have_it(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lancedb
+
+    Remote(uri)._take(lancedb.connect(f"{uri}/lock"), "index")
+    with (
+        Remote(uri).held("index"),
+        pytest.raises(CollectionError, match="is being written"),
+        Remote(uri).held("index"),
+    ):
+        pass
+    monkeypatch.setattr("sys.platform", "win32")
+    assert _alive(os.getpid())
+
+
+def test_a_lock_that_goes_away_while_it_is_looked_at_is_taken(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lancedb.db import LanceDBConnection
+
+    make, calls = LanceDBConnection.create_table, []
+
+    def late(self: LanceDBConnection, *given: object, **named: object) -> object:
+        calls.append(given)
+        if len(calls) == 1:
+            raise ValueError("Table 'writer' already exists")
+        return make(self, *given, **named)
+
+    monkeypatch.setattr(LanceDBConnection, "create_table", late)
+    with Remote(uri).held("index"):
+        assert len(calls) == 2
 
 
 def test_a_store_that_is_not_there_is_named(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,7 +182,7 @@ def index(
         except KeyboardInterrupt:
             kept = sum(opened.counts().values())
             raise Interrupted(
-                f"Interrupted: {kept} items are kept in {directory}; "
+                f"Interrupted: {kept} items are kept in {opened.place}; "
                 "the same command goes on from there."
             ) from None
     if optimize:
@@ -275,12 +275,12 @@ def _optimize(directory: Path, recall: float | None, *, as_json: bool) -> None:
 
     with Collection.open(directory) as opened:
         tidy(opened, recall=recall)
-        report = opened.cache_report()
+        report, place = opened.cache_report(), opened.place
     if as_json:
-        document = {"schema": render.SCHEMA, "collection": str(directory)}
+        document = {"schema": render.SCHEMA, "collection": place}
         render.write_json(document | {"search": search_json(report)})
     else:
-        render.facts([("collection", str(directory)), *search_facts(report)])
+        render.facts([("collection", place), *search_facts(report)])
 
 
 def _show(progress: "Progress", advance: render.Advance) -> None:

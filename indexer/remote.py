@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, cast
 from omni_encoder import CollectionError
 
 from .catalogue import CATALOGUE_NAME
-from .lock import FETCH_NAME, MIRROR_NAME, brief_lock
+from .file_lock import brief_lock
 
 if TYPE_CHECKING:
     from lancedb.db import DBConnection
@@ -32,6 +32,8 @@ URI_NAME = "uri"
 STATE_NAME = "state.json"
 SEEN_NAME = "seen.json"
 MANIFEST_NAME = "omnidex.json"
+FETCH_NAME = "lock.fetch"
+MIRROR_NAME = "lock.mirror"
 _held_here: set[str] = set()  # what this process writes to
 _URI = re.compile(r"(s3|gs):/+(.+)")
 
@@ -81,6 +83,12 @@ def remote_of(directory: Path) -> "Remote | None":
     with suppress(OSError):
         return Remote((directory / URI_NAME).read_text(encoding="utf-8"))
     return None
+
+
+def shown(directory: Path) -> str:
+    """What a collection is called in messages: its directory, or the URI that this mirrors."""
+    remote = remote_of(directory)
+    return str(directory) if remote is None else remote.uri
 
 
 class Remote:

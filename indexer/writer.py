@@ -20,6 +20,7 @@ from omni_encoder import CollectionError, QueryError
 from .catalogue import Catalogue, ContentKey, ContentRow, FileRow
 from .folders import Marks
 from .manifest import Manifest, has_table, newest_version, write_manifest
+from .remote import shown
 from .sums import Sums, with_rows, without
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ def writing_to(directory: Path) -> Generator[None, None, None]:
         hint = "what was finished is kept; put this right, and the same command goes on from there"
         if said == os.strerror(errno.ENOSPC):
             hint = "free some space, and the same command goes on; what was finished is kept"
-        message = f"can't write to the collection in {directory}: {said}"
+        message = f"can't write to the collection in {shown(directory)}: {said}"
         raise CollectionError(message, hint=hint) from error
 
 

@@ -19,6 +19,7 @@ from indexer import Collection, SearchMode
 from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
 from indexer.remote import STATE_NAME, Remote, _alive, mirror, remote_of, uri_of
 from indexer.rows import ItemRow
+from indexer.table import VectorTable
 from omni_encoder import CollectionError, Modality
 from omni_encoder.media import MediaInfo
 from tests.toy import DIM, ToyEncoder
@@ -269,6 +270,31 @@ def test_a_lock_that_goes_away_while_it_is_looked_at_is_taken(
         assert len(calls) == 2
 
 
+def test_messages_name_the_uri_and_not_the_folder_that_stands_for_it(uri: str) -> None:
+    with pytest.raises(CollectionError) as caught:
+        Collection.open(uri)
+    assert str(caught.value.message) == f"there is no collection in {uri}"
+    assert f"omnidex index -c {uri} FOLDER" in caught.value.hint
+    with Collection.create(uri, SPEC) as one, one.writing("index"):
+        assert one.place == uri
+        with Collection.open(uri) as other, pytest.raises(CollectionError) as caught:
+            add(other, range(1))
+        assert f"the collection in {uri} is being written" in caught.value.message
+
+
+def test_a_table_that_cannot_be_reached_is_no_damaged_folder(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the network is down")
+
+    with Collection.create(uri, SPEC) as one:
+        add(one, range(3))
+        monkeypatch.setattr("indexer.table.connect", fail)
+        with pytest.raises(CollectionError, match=r"can't reach s3://.*network is down"):
+            VectorTable.open(one.directory, SPEC)
+
+
 def test_a_store_that_is_not_there_is_named(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(CollectionError, match="can't reach s3://") as caught:
@@ -288,6 +314,7 @@ def test_the_commands_take_a_uri(uri: str, tmp_path: Path) -> None:
         check=False,
     )
     assert indexed.returncode == 0, indexed.stderr
+    assert json.loads(indexed.stdout)["collection"] == uri
     found = subprocess.run(
         [*command, "search", "-c", uri, "a boat", "--json"],
         capture_output=True,

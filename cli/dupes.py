@@ -59,7 +59,7 @@ def dupes(
         groups = duplicates(
             opened, options, progress=lambda done, total: advance("Looking", done, total)
         )
-        directory = opened.directory
+        place = opened.place
     if sheet is not None:
         sheet.write_text(_page(groups), encoding="utf-8", errors="replace")
         render.note(f"Written: {sheet}")
@@ -67,7 +67,7 @@ def dupes(
         render.write_json(
             {
                 "schema": render.SCHEMA,
-                "collection": str(directory),
+                "collection": place,
                 "groups": [_group_json(group) for group in groups],
             }
         )

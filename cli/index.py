@@ -184,7 +184,7 @@ def index(
             kept = sum(opened.counts().values())
             kept_now = f"{counted(kept, 'item')} {'is' if kept == 1 else 'are'} kept"
             raise Interrupted(
-                f"Interrupted: {kept_now} in {directory}; the same command goes on from there."
+                f"Interrupted: {kept_now} in {opened.place}; the same command goes on from there."
             ) from None
     if optimize:
         from indexer.maintenance import optimize as tidy
@@ -276,12 +276,12 @@ def _optimize(directory: Path, recall: float | None, *, as_json: bool) -> None:
 
     with Collection.open(directory) as opened:
         tidy(opened, recall=recall)
-        report = opened.cache_report()
+        report, place = opened.cache_report(), opened.place
     if as_json:
-        document = {"schema": render.SCHEMA, "collection": str(directory)}
+        document = {"schema": render.SCHEMA, "collection": place}
         render.write_json(document | {"search": search_json(report)})
     else:
-        render.facts([("collection", str(directory)), *search_facts(report)])
+        render.facts([("collection", place), *search_facts(report)])
 
 
 def _show(progress: "Progress", advance: render.Advance) -> None:

@@ -35,6 +35,7 @@ def print_plan(
 ) -> None:
     """Print what an ingest would do, one path a line."""
     from indexer import plan
+    from indexer.remote import shown
 
     with render.progress() as advance:
         made = plan(
@@ -48,7 +49,7 @@ def print_plan(
         render.write_json(
             {
                 "schema": render.SCHEMA,
-                "collection": str(directory),
+                "collection": shown(directory),
                 "unchanged": made.unchanged,
                 "failed_before": made.failed_before,
                 "counts": dict(counts),

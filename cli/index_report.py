@@ -24,7 +24,7 @@ def report_json(report: "IngestReport", collection: "Collection") -> dict[str, o
     """A report, as it stands in JSON."""
     return {
         "schema": render.SCHEMA,
-        "collection": str(collection.directory),
+        "collection": collection.place,
         "encoder": collection.spec.name,
         "report": asdict(report)
         | {
@@ -39,7 +39,7 @@ def print_report(report: "IngestReport", collection: "Collection") -> None:
     """Write a report to stdout, and what to do about it to stderr."""
     render.facts(
         [
-            ("collection", str(collection.directory)),
+            ("collection", collection.place),
             ("files", str(report.scanned)),
             ("new", _unless_zero(report.encoded)),
             ("moved or copied", _unless_zero(report.reused)),

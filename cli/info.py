@@ -92,9 +92,7 @@ def _list_passed(opened: "Collection", *, as_json: bool) -> None:
     steps = passed_over(opened.directory)
     if as_json:
         listed = [{"path": str(step.path), "reason": step.why} for step in steps]
-        render.write_json(
-            {"schema": render.SCHEMA, "collection": str(opened.directory), "passed": listed}
-        )
+        render.write_json({"schema": render.SCHEMA, "collection": opened.place, "passed": listed})
         return
     columns = (render.Column("reason"), render.Column("path", overflow="fold"))
     render.table(columns, [[step.why, render.short_path(step.path)] for step in steps])
@@ -154,17 +152,17 @@ def rm(
 
     with Collection.open(collection_directory(collection)) as opened:
         names = ", ".join(targets[:3]) + (", ..." if len(targets) > 3 else "")
-        question = f"Remove {names} from {opened.directory}? The files stay."
+        question = f"Remove {names} from {opened.place}? The files stay."
         if not yes and render.may_ask() and not render.confirm(question):
             render.note("Nothing was removed.")
             raise typer.Exit(FAILED)
         removal = opened.remove([_target(target) for target in targets])
-        directory = opened.directory
+        place = opened.place
     if as_json:
         render.write_json(
             {
                 "schema": render.SCHEMA,
-                "collection": str(directory),
+                "collection": place,
                 "paths": [str(path) for path in removal.paths],
                 "items_removed": removal.items,
                 "copies": removal.copies,
@@ -295,7 +293,7 @@ def _status_json(collection: "Collection") -> dict[str, object]:
     spec = collection.spec
     return {
         "schema": render.SCHEMA,
-        "collection": str(collection.directory),
+        "collection": collection.place,
         "encoder": {
             "name": spec.name,
             "fingerprint": spec.fingerprint,
@@ -312,7 +310,7 @@ def _status_facts(collection: "Collection", *, problems: int) -> Sequence[tuple[
     spec = collection.spec
     counts = collection.counts()
     return [
-        ("collection", str(collection.directory)),
+        ("collection", collection.place),
         ("encoder", f"{spec.name} ({spec.fingerprint[:12]}, {spec.dim} dimensions)"),
         ("items", str(sum(counts.values()))),
         *((str(modality), str(count)) for modality, count in counts.items()),
@@ -352,18 +350,21 @@ def _bytes_under(directory: Path) -> int:
 def _collection_health(directory: Path) -> "Finding":
     """Whether the collection can be searched, by the encoder that it names."""
     from indexer.manifest import MANIFEST_NAME
+    from indexer.remote import shown
     from omni_encoder import OmniError
     from omni_encoder.diagnosis import Finding, State
 
     name = "collection"
     if not (directory / MANIFEST_NAME).exists():
-        return Finding(name, State.OK, f"none in {directory} yet: omnidex index PATH makes it")
+        return Finding(
+            name, State.OK, f"none in {shown(directory)} yet: omnidex index PATH makes it"
+        )
     try:
         return Finding(name, *_searchable(directory))
     except OmniError as error:
         return Finding(name, State.FAILURE, f"{error.message} {error.hint}".strip())
     except (ImportError, OSError, RuntimeError, ValueError) as error:
-        return Finding(name, State.FAILURE, f"{directory}: {type(error).__name__}: {error}")
+        return Finding(name, State.FAILURE, f"{shown(directory)}: {type(error).__name__}: {error}")
 
 
 def _searchable(directory: Path) -> tuple["State", str]:
@@ -377,7 +378,7 @@ def _searchable(directory: Path) -> tuple["State", str]:
 
     with Collection.open(directory) as opened:
         items, problems = sum(opened.counts().values()), len(opened.problems())
-        seen = f"{directory}: {counted(items, 'item')}, {counted(problems, 'problem')}"
+        seen = f"{opened.place}: {counted(items, 'item')}, {counted(problems, 'problem')}"
         verify(opened)
         found = opened.nearest(np.ones(opened.spec.dim, np.float32), k=items + 1)
         opened.records(found.rows[:1])

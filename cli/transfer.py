@@ -91,18 +91,18 @@ def bring_in(
 
     loaded = load_encoder(encoder_name(encoder) or encoder)
     with Collection.open_or_create(directory, loaded.spec, loaded.means) as opened:
-        imported = read(source, opened, chosen)
+        imported, place = read(source, opened, chosen), opened.place
     if as_json:
         render.write_json(
             {
                 "schema": render.SCHEMA,
-                "collection": str(directory),
+                "collection": place,
                 "items": imported.items,
                 "incomplete": imported.incomplete,
             }
         )
     else:
-        render.write(f"Added {counted(imported.items, 'item')} to {directory}.\n")
+        render.write(f"Added {counted(imported.items, 'item')} to {place}.\n")
         if imported.incomplete:
             render.note(
                 "1 content was left out, as some of its parts are missing."

@@ -242,15 +242,19 @@ class Catalogue:
             run.executemany("DELETE FROM contents WHERE content = ? AND modality = ?", orphans)
             run.execute("DELETE FROM suspects")
 
-    def recover(self, complete: Sequence[ContentRow]) -> None:
+    def recover(self, complete: Sequence[ContentRow], *, keep: bool = False) -> None:
         """Take what the table really holds for the truth, after a writer was cut off.
 
         Files of contents that are not there are forgotten, so that they are read again. Contents
         that were not entered any more become suspects: their file may have gone meanwhile. If the
         catalogue itself was lost, they don't, for then no path is known of any content; nor if a
         restore or an import was cut off (`trust`), which bring back contents without files.
+
+        Args:
+            complete: What the table holds.
+            keep: Not in any case, for the paths are known where another machine wrote.
         """
-        lost = self.fresh() or self._trusted()
+        keep = keep or self.fresh() or self._trusted()
         with self._transaction() as run:
             known = self._keys(run.execute("SELECT content, modality FROM contents"))
             run.execute("DELETE FROM contents")
@@ -258,7 +262,7 @@ class Catalogue:
                 "INSERT INTO contents VALUES (?, ?, ?, ?)",
                 [(*row.key, row.parts, row.partial) for row in complete],
             )
-            if not lost:
+            if not keep:
                 run.executemany(
                     "INSERT OR IGNORE INTO suspects VALUES (?, ?)",
                     [row.key for row in complete if row.key not in known],

@@ -16,7 +16,6 @@ from .exact import centre_rows, unit
 from .ids import resolve
 from .lock import writer_lock
 from .manifest import (
-    LANCE_NAME,
     MANIFEST_NAME,
     Manifest,
     check_empty,
@@ -26,10 +25,11 @@ from .manifest import (
     newest_version,
     read_manifest,
     reference_means,
+    table_location,
     write_manifest,
 )
 from .records import to_record
-from .remote import behind, located, remote_of, shared
+from .remote import behind, located, remote_of, shared, shown
 from .removal import remove
 from .types import CacheReport, Nearest, Problem, Record, Removal, SearchMode
 from .writer import Writer
@@ -85,7 +85,8 @@ class Collection:
                 f"can't make a collection in {directory}: {error.strerror}",
                 hint="name a folder that can be written to with -c",
             ) from error
-        with writer_lock(directory, "create"), shared(directory, "create", lambda: None):
+        share = shared(directory, "create", lambda: None, unfinished=False)
+        with writer_lock(directory, "create"), share:
             check_empty(directory)
             catalogue = Catalogue.open_to_write(directory)
             catalogue.mark(clean=True)
@@ -143,6 +144,11 @@ class Collection:
     def directory(self) -> Path:
         """Where it lies, as an absolute path; of one in an object store, what is of it here."""
         return self._directory
+
+    @property
+    def place(self) -> str:
+        """What messages call it: its directory, or its URI in an object store."""
+        return shown(self._directory)
 
     @property
     def spec(self) -> EncoderSpec:
@@ -325,8 +331,9 @@ class Collection:
             writer = Writer(self._directory, self._manifest, catalogue)
             try:
                 lost = catalogue.holds_any() and not has_table(self._directory, self.spec)
-                if lost or not catalogue.clean() or behind(directory, self.version):
-                    writer.recover()
+                foreign = behind(directory, self.version)
+                if lost or foreign or not catalogue.clean():
+                    writer.recover(foreign=foreign)
                 try:
                     yield writer
                 except BaseException:
@@ -364,7 +371,7 @@ class Collection:
         lost = state is None and not has_table(self._directory, self.spec)
         if lost and self._catalogue.holds_any():
             raise CollectionError(
-                f"the vectors in {self._directory / LANCE_NAME} are gone",
+                f"the vectors in {table_location(self._directory)} are gone",
                 hint="index the folders again: omnidex index FOLDER",
             )
         return state

@@ -7,7 +7,6 @@ the next one. Readers don't take it.
 import json
 import os
 import socket
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,22 +14,10 @@ from typing import cast
 
 from omni_encoder import CollectionError
 
+from .file_lock import acquire
+from .remote import shown
+
 LOCK_NAME = "lock"
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _acquire(descriptor: int) -> None:
-        # Far beyond the text, because Windows also keeps others from reading a locked range.
-        os.lseek(descriptor, 2**30, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-
-else:
-    import fcntl
-
-    def _acquire(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager
@@ -49,15 +36,15 @@ def writer_lock(directory: Path, command: str) -> Generator[None, None, None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise CollectionError(
-            f"can't write to the collection in {directory}: {error.strerror}",
+            f"can't write to the collection in {shown(directory)}: {error.strerror}",
             hint="searching works; to index, make the folder writable or name another with -c",
         ) from error
     try:
         try:
-            _acquire(descriptor)
+            acquire(descriptor)
         except OSError as error:
             raise CollectionError(
-                f"the collection in {directory} is being written by {_holder(path)}",
+                f"the collection in {shown(directory)} is being written by {_holder(path)}",
                 hint="wait until it has finished; reading and searching are possible meanwhile",
             ) from error
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}

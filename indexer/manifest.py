@@ -20,7 +20,7 @@ from omni_encoder import (
 
 from .catalogue import CATALOGUE_NAME
 from .lock import LOCK_NAME
-from .remote import MANIFEST_NAME, SEEN_NAME, URI_NAME, remote_of
+from .remote import FETCH_NAME, MANIFEST_NAME, MIRROR_NAME, SEEN_NAME, URI_NAME, remote_of, shown
 
 LANCE_NAME = "lance"
 FORMAT = 1
@@ -171,8 +171,10 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         document = cast("object", json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError) as error:
+        option = "" if remote_of(directory) is None else f" -c {shown(directory)}"
         raise CollectionError(
-            f"there is no collection in {directory}", hint="make one with: omnidex index FOLDER"
+            f"there is no collection in {shown(directory)}",
+            hint=f"make one with: omnidex index{option} FOLDER",
         ) from error
     except (OSError, ValueError) as error:
         raise CollectionError(f"can't read {path}: {error}") from error
@@ -241,7 +243,7 @@ def check_spec(directory: Path, made: EncoderSpec, given: EncoderSpec) -> None:
     if given.fingerprint == made.fingerprint:
         return
     message = (
-        f"the collection in {directory} was made with the encoder {made.name}"
+        f"the collection in {shown(directory)} was made with the encoder {made.name}"
         f" ({made.fingerprint[:8]})"
     )
     if given.name == made.name:
@@ -265,11 +267,11 @@ def check_empty(directory: Path) -> None:
     # What a creation that was cut off has left is no obstacle.
     names = {path.name for path in directory.iterdir()}
     if MANIFEST_NAME in names:
-        raise CollectionError(f"{directory} is a collection already")
+        raise CollectionError(f"{shown(directory)} is a collection already")
     others = {
         name
         for name in names
-        if name not in (LOCK_NAME, URI_NAME, SEEN_NAME)
+        if name not in (LOCK_NAME, FETCH_NAME, MIRROR_NAME, URI_NAME, SEEN_NAME)
         and not name.startswith((CATALOGUE_NAME, MANIFEST_NAME))
     }
     if others:

@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import sqlite3
+import sys
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property, lru_cache
@@ -20,8 +21,10 @@ from typing import TYPE_CHECKING, cast
 from omni_encoder import CollectionError
 
 from .catalogue import CATALOGUE_NAME
+from .file_lock import brief_lock
 
 if TYPE_CHECKING:
+    from lancedb.db import DBConnection
     from pyarrow.fs import FileSystem
 
 SUFFIX = ".remote"
@@ -29,6 +32,9 @@ URI_NAME = "uri"
 STATE_NAME = "state.json"
 SEEN_NAME = "seen.json"
 MANIFEST_NAME = "omnidex.json"
+FETCH_NAME = "lock.fetch"
+MIRROR_NAME = "lock.mirror"
+_held_here: set[str] = set()  # what this process writes to
 _URI = re.compile(r"(s3|gs):/+(.+)")
 
 
@@ -46,11 +52,13 @@ def mirror(uri: str) -> Path:
     """
     from hashlib import blake2b
 
-    name = blake2b(uri.encode(), digest_size=12).hexdigest()
+    digest = blake2b(uri.encode(), digest_size=12).hexdigest()
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    directory = Path(caches) / "omnidex" / "remote" / f"{name}{SUFFIX}"
+    directory = Path(caches) / "omnidex" / "remote" / f"{digest}{SUFFIX}"
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / URI_NAME).write_text(uri, encoding="utf-8")
+    name = directory / URI_NAME
+    if not name.exists() or name.read_text(encoding="utf-8") != uri:
+        _replace(name, uri.encode())
     Remote(uri).pull(directory)
     return directory
 
@@ -75,6 +83,12 @@ def remote_of(directory: Path) -> "Remote | None":
     with suppress(OSError):
         return Remote((directory / URI_NAME).read_text(encoding="utf-8"))
     return None
+
+
+def shown(directory: Path) -> str:
+    """What a collection is called in messages: its directory, or the URI that this mirrors."""
+    remote = remote_of(directory)
+    return str(directory) if remote is None else remote.uri
 
 
 class Remote:
@@ -124,13 +138,25 @@ class Remote:
     def pull(self, directory: Path) -> None:
         """Bring the mirror's manifest and catalogue up to what was pushed last.
 
+        Does nothing while a process of this machine writes: what that has is newer.
+
         Raises:
             CollectionError: The store can't be reached.
         """
+        if self.read(STATE_NAME) == _seen(directory):
+            return
+        # Readers wait for each other, but not for a writer, who holds the second lock till its end.
+        with (
+            brief_lock(directory / FETCH_NAME),
+            brief_lock(directory / MIRROR_NAME, wait=False) as free,
+        ):
+            if free:
+                self._fetch(directory)
+
+    def _fetch(self, directory: Path) -> None:
+        """As `pull`, by the holder of the mirror's lock."""
         state = self.read(STATE_NAME)
-        seen = directory / SEEN_NAME
-        before = seen.read_bytes() if seen.exists() else None
-        if state == before:
+        if state == _seen(directory):
             return
         if state is None:
             raise CollectionError(
@@ -141,12 +167,25 @@ class Remote:
         if catalogue is None or manifest is None:
             raise CollectionError(f"the collection in {self.uri} isn't whole")
         fetched = directory / f"{CATALOGUE_NAME}.fetched"
+        for left in (fetched, *(fetched.with_name(f"{fetched.name}-{x}") for x in ("wal", "shm"))):
+            left.unlink(missing_ok=True)
         fetched.write_bytes(catalogue)
         # Page by page into the catalogue itself, so that who has it open sees what is new.
         _copy(fetched, directory / CATALOGUE_NAME)
         fetched.unlink()
         _replace(directory / MANIFEST_NAME, manifest)
-        _replace(seen, state)
+        _replace(directory / SEEN_NAME, state)
+
+    @contextmanager
+    def written_here(self, directory: Path) -> Generator[None, None, None]:
+        """Bring the mirror up to date, and let nobody do so meanwhile; for who holds the store's.
+
+        Raises:
+            CollectionError: The store can't be reached.
+        """
+        with brief_lock(directory / MIRROR_NAME):
+            self._fetch(directory)
+            yield
 
     def push(self, directory: Path, version: int | None) -> None:
         """Let other machines see the mirror's manifest and catalogue.
@@ -179,29 +218,53 @@ class Remote:
             CollectionError: Another machine, or another process of this one, writes.
         """
         import lancedb
+
+        try:
+            database = lancedb.connect(f"{self.uri}/lock")
+            self._take(database, command)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self.unreachable(error) from error
+        _held_here.add(self.uri)
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError, RuntimeError, ValueError):  # what went wrong first is told
+                database.drop_table("writer")
+            raise
+        finally:
+            _held_here.discard(self.uri)
+        try:
+            database.drop_table("writer")
+        except (OSError, RuntimeError, ValueError) as error:
+            raise self.unreachable(error) from error
+
+    def _take(self, database: "DBConnection", command: str) -> None:
         import pyarrow as pa
 
-        database = lancedb.connect(f"{self.uri}/lock")
         mine = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
         row = pa.table({"holder": [json.dumps(mine)]})
         try:
             database.create_table("writer", row)
         except ValueError as error:
-            found = database.open_table("writer").to_arrow()["holder"][0].as_py()
+            try:
+                found = database.open_table("writer").to_arrow()["holder"][0].as_py()
+            except (ValueError, RuntimeError):  # it has just been dropped
+                database.create_table("writer", row)
+                return
             holder = cast("dict[str, object]", json.loads(str(found)))
-            if holder["host"] != mine["host"] or _alive(int(str(holder["pid"]))):
+            if holder["host"] != mine["host"] or self._lives(int(str(holder["pid"]))):
                 raise CollectionError(
                     f"the collection in {self.uri} is being written by process {holder['pid']}"
                     f" on {holder['host']} ({holder['command']})",
                     hint=f"wait until it has finished; if it died, delete {self.uri}/lock/",
                 ) from error
             database.create_table("writer", row, mode="overwrite")
-        except (OSError, RuntimeError) as error:
-            raise self._unreachable(error) from error
-        try:
-            yield
-        finally:
-            database.drop_table("writer")
+
+    def _lives(self, pid: int) -> bool:
+        """Whether a process that held the lock on this machine is still there."""
+        if pid == os.getpid():  # or an earlier one of the same number, as in a container
+            return self.uri in _held_here
+        return _alive(pid)
 
     def _write(self, name: str, content: bytes) -> None:
         with self._reachable(), self._files.open_output_stream(f"{self._path}/{name}") as file:
@@ -211,10 +274,11 @@ class Remote:
     def _reachable(self) -> Generator[None, None, None]:
         try:
             yield
-        except OSError as error:
-            raise self._unreachable(error) from error
+        except (OSError, ValueError) as error:
+            raise self.unreachable(error) from error
 
-    def _unreachable(self, error: Exception) -> CollectionError:
+    def unreachable(self, error: Exception) -> CollectionError:
+        """What to say of an error of the store."""
         return CollectionError(
             f"can't reach {self.uri}: {' '.join(str(error).split())[:300]}",
             hint="AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL say"
@@ -224,7 +288,11 @@ class Remote:
 
 @contextmanager
 def shared(
-    directory: Path, command: str, version: Callable[[], int | None]
+    directory: Path,
+    command: str,
+    version: Callable[[], int | None],
+    *,
+    unfinished: bool = True,
 ) -> Generator[None, None, None]:
     """Be the one machine that writes to what a directory mirrors, and let the others see it.
 
@@ -234,6 +302,7 @@ def shared(
         directory: The collection's directory.
         command: What is being done, for the message that others show meanwhile.
         version: Tells at the end which version the table has.
+        unfinished: Whether the others shall see it even if an error ends it.
 
     Raises:
         CollectionError: Another machine writes, or the store can't be reached.
@@ -242,12 +311,15 @@ def shared(
     if remote is None:
         yield
         return
-    with remote.held(command):
+    with remote.held(command), remote.written_here(directory):
         try:
             yield
-        finally:
-            if (directory / MANIFEST_NAME).exists():
-                remote.push(directory, version())
+        except BaseException:
+            if unfinished and (directory / MANIFEST_NAME).exists():
+                with suppress(CollectionError):  # what went wrong first is told
+                    remote.push(directory, version())
+            raise
+        remote.push(directory, version())
 
 
 def behind(directory: Path, version: int | None) -> bool:
@@ -272,14 +344,24 @@ def _copy(source: Path, target: Path) -> None:
         old.backup(new)
 
 
+def _seen(directory: Path) -> bytes | None:
+    """What `state.json` was when the mirror was last brought up to date; None if it never was."""
+    with suppress(FileNotFoundError):
+        return (directory / SEEN_NAME).read_bytes()
+    return None
+
+
 def _replace(path: Path, content: bytes) -> None:
-    new = path.with_name(f"{path.name}.new")
+    # A name of its own, for processes may do it at the same time.
+    new = path.with_name(f"{MANIFEST_NAME}.{os.urandom(6).hex()}.new")
     new.write_bytes(content)
     new.replace(path)
 
 
 def _alive(pid: int) -> bool:
     """Whether there is a process of this number, perhaps another user's."""
+    if sys.platform == "win32":
+        return True  # there, asking is interrupting
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

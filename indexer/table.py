@@ -24,6 +24,7 @@ from .columns import cells, clean, filters, kinds_of, schema, to_vectors
 from .lean import lean, limit_reading
 from .lean_lancedb import Table, connect
 from .manifest import LANCE_NAME, has_table, read_version, table_location, table_name
+from .remote import remote_of
 from .rows import MODALITIES, ItemRow, Items, Stamps
 from .types import Version
 from .where import FACTS
@@ -69,12 +70,12 @@ class VectorTable:
             CollectionError: There is none, it is damaged, or another encoder made it.
         """
         name = table_name(spec)
-        path = directory / LANCE_NAME
+        path, place = directory / LANCE_NAME, table_location(directory)
         # Zero: every look at the table sees what another process has just committed.
         limit_reading()
         interval = None if pinned else timedelta(0)
-        database = connect(table_location(directory), read_consistency_interval=interval)
         try:
+            database = connect(place, read_consistency_interval=interval)
             if create and not has_table(directory, spec):
                 # Row numbers that survive deletes and merges, which only creation can ask for.
                 options = {"new_table_enable_stable_row_ids": "true"}
@@ -85,13 +86,16 @@ class VectorTable:
                 table.checkout(table.version)
             found = (table.schema.metadata or {}).get(b"fingerprint", b"").decode()
         except (ValueError, OSError, RuntimeError) as error:
+            remote = remote_of(directory)
+            if remote is not None:
+                raise remote.unreachable(error) from error
             raise CollectionError(
-                f"can't open the vectors in {path}: {error}",
+                f"can't open the vectors in {place}: {error}",
                 hint="restore the folder from a backup, or index into a new collection",
             ) from error
         if found != spec.fingerprint:
             raise CollectionError(
-                f"the vectors in {path} are from the encoder {found or 'of unknown name'}",
+                f"the vectors in {place} are from the encoder {found or 'of unknown name'}",
                 hint="index into a new collection",
             )
         return cls(table, spec, path)

@@ -20,6 +20,7 @@ from omni_encoder import CollectionError, QueryError
 from .catalogue import Catalogue, ContentKey, ContentRow, FileRow
 from .folders import Marks
 from .manifest import Manifest, has_table, newest_version, write_manifest
+from .remote import shown
 from .sums import Sums, with_rows, without
 
 if TYPE_CHECKING:
@@ -57,15 +58,19 @@ class Writer:
         """Whether the table was opened to be changed."""
         return self._dirty
 
-    def recover(self) -> None:
-        """After a writer that didn't finish: keep whole contents and delete the others."""
+    def recover(self, *, foreign: bool = False) -> None:
+        """After a writer that didn't finish: keep whole contents and delete the others.
+
+        Args:
+            foreign: Whether it may have been another machine's, whose files aren't known here.
+        """
         # Not marked again: that would make a catalogue that was lost look like one that was not.
         self._dirty = True
         with writing_to(self._directory):
             table = self._begin()
             complete, broken = table.inventory()
             self._delete(broken)
-            self.catalogue.recover(complete)
+            self.catalogue.recover(complete, keep=foreign)
 
     def contents(self) -> Container[ContentKey]:
         """The contents that were committed, whole; other threads may ask, one at a time."""
@@ -255,7 +260,7 @@ def writing_to(directory: Path) -> Generator[None, None, None]:
         hint = "what was finished is kept; put this right, and the same command goes on from there"
         if said == os.strerror(errno.ENOSPC):
             hint = "free some space, and the same command goes on; what was finished is kept"
-        message = f"can't write to the collection in {directory}: {said}"
+        message = f"can't write to the collection in {shown(directory)}: {said}"
         raise CollectionError(message, hint=hint) from error
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ import pytest
 
 from indexer import Collection, SearchMode
 from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
-from indexer.remote import mirror, remote_of, uri_of
+from indexer.remote import STATE_NAME, Remote, _alive, mirror, remote_of, uri_of
 from indexer.rows import ItemRow
+from indexer.table import VectorTable
 from omni_encoder import CollectionError, Modality
 from omni_encoder.media import MediaInfo
 from tests.toy import DIM, ToyEncoder
@@ -158,8 +160,139 @@ with collection.writing("index") as writer:
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
     with Collection.open(uri) as two:
+        add(two, range(12, 13))
+        with two.writing("index") as writer:
+            writer.sweep()  # what is of files that only the killed one has seen stays
+        assert two.counts() == {Modality.IMAGE: 10}
         add(two, range(5, 12))
-        assert sorted(paths(two, 1, k=100)) == sorted(f"/media/{n}" for n in range(12))
+        assert sorted(paths(two, 1, k=100)) == sorted(f"/media/{n}" for n in range(13))
+
+
+def test_a_reader_does_not_touch_the_catalogue_that_a_writer_has(uri: str) -> None:
+    with Collection.create(uri, SPEC) as one:
+        add(one, range(5))
+        pushed = Remote(uri).read(STATE_NAME)
+        with one.writing("index") as writer:
+            key = ContentKey(f"{5:032x}", Modality.IMAGE)
+            row = ItemRow(key, 0, True, None, None, MediaInfo(key.modality, "x"), vector_of(5))
+            writer.add([row])
+            writer.enter(
+                FileRow(b"/media/5", FileStamp(1, 1, 6), key), ContentRow(key, 1, partial=False)
+            )
+            writer.commit()
+            Remote(uri)._write(STATE_NAME, b'{"version": 1, "push": "between two steps"}')
+            with Collection.open(uri) as reader:
+                assert paths(reader, 5)[0] == "/media/5"
+            assert key in writer.catalogue
+        assert Remote(uri).read(STATE_NAME) not in (None, pushed)
+        assert sorted(paths(one, 1, k=100)) == [f"/media/{n}" for n in range(6)]
+
+
+def test_readers_that_begin_at_once_do_not_disturb_each_other(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Collection.create(uri, SPEC) as one:
+        add(one, range(5))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
+    with ThreadPoolExecutor(8) as pool:
+        directories = set(pool.map(mirror, [uri] * 16))
+    (directory,) = directories
+    assert Collection.open(directory).counts() == {Modality.IMAGE: 5}
+    assert not [path for path in directory.iterdir() if path.suffix in (".new", ".fetched")]
+
+
+def test_of_two_who_make_a_collection_at_once_one_does(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = mirror(uri)  # where there is nothing yet
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
+    with Collection.create(uri, SPEC) as first:
+        add(first, range(5))
+        pushed = Remote(uri).read(STATE_NAME)
+        monkeypatch.setattr("indexer.collection.located", Path)
+        with pytest.raises(CollectionError, match="is a collection already"):
+            Collection.create(late, SPEC)
+        assert Remote(uri).read(STATE_NAME) == pushed
+        assert first.counts() == Collection.open(late).counts() == {Modality.IMAGE: 5}
+
+
+def test_a_store_that_fails_under_a_writer_is_named_but_hides_no_other_error(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lancedb
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the network is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lancedb.db.LanceDBConnection.drop_table", fail)
+        with pytest.raises(KeyError), Remote(uri).held("index"):
+            raise KeyError
+        with pytest.raises(CollectionError, match="network is down"), Remote(uri).held("index"):
+            pass
+    with monkeypatch.context() as patch:
+        patch.setattr(lancedb, "connect", fail)
+        with pytest.raises(CollectionError, match="can't reach s3://"), Remote(uri).held("index"):
+            pass
+
+
+def test_a_lock_with_the_number_of_our_own_process_is_a_dead_ones_unless_we_have_it(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lancedb
+
+    Remote(uri)._take(lancedb.connect(f"{uri}/lock"), "index")
+    with (
+        Remote(uri).held("index"),
+        pytest.raises(CollectionError, match="is being written"),
+        Remote(uri).held("index"),
+    ):
+        pass
+    monkeypatch.setattr("sys.platform", "win32")
+    assert _alive(os.getpid())
+
+
+def test_a_lock_that_goes_away_while_it_is_looked_at_is_taken(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lancedb.db import LanceDBConnection
+
+    make, calls = LanceDBConnection.create_table, []
+
+    def late(self: LanceDBConnection, *given: object, **named: object) -> object:
+        calls.append(given)
+        if len(calls) == 1:
+            raise ValueError("Table 'writer' already exists")
+        return make(self, *given, **named)
+
+    monkeypatch.setattr(LanceDBConnection, "create_table", late)
+    with Remote(uri).held("index"):
+        assert len(calls) == 2
+
+
+def test_messages_name_the_uri_and_not_the_folder_that_stands_for_it(uri: str) -> None:
+    with pytest.raises(CollectionError) as caught:
+        Collection.open(uri)
+    assert str(caught.value.message) == f"there is no collection in {uri}"
+    assert f"omnidex index -c {uri} FOLDER" in caught.value.hint
+    with Collection.create(uri, SPEC) as one, one.writing("index"):
+        assert one.place == uri
+        with Collection.open(uri) as other, pytest.raises(CollectionError) as caught:
+            add(other, range(1))
+        assert f"the collection in {uri} is being written" in caught.value.message
+
+
+def test_a_table_that_cannot_be_reached_is_no_damaged_folder(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the network is down")
+
+    with Collection.create(uri, SPEC) as one:
+        add(one, range(3))
+        monkeypatch.setattr("indexer.table.connect", fail)
+        with pytest.raises(CollectionError, match=r"can't reach s3://.*network is down"):
+            VectorTable.open(one.directory, SPEC)
 
 
 def test_a_store_that_is_not_there_is_named(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,6 +314,7 @@ def test_the_commands_take_a_uri(uri: str, tmp_path: Path) -> None:
         check=False,
     )
     assert indexed.returncode == 0, indexed.stderr
+    assert json.loads(indexed.stdout)["collection"] == uri
     found = subprocess.run(
         [*command, "search", "-c", uri, "a boat", "--json"],
         capture_output=True,

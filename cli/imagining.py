@@ -1,9 +1,7 @@
 """What `--imagine` and `--fill` say: answers that the model draws, to search by or to look at."""
 
-import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -271,6 +269,8 @@ def filled(
     """Draw answers where all hits are weak, and write them; else say why not."""
     if fill is None or not _all_weak(hits):
         return []
+    import tempfile  # late, as `omnidex --help` doesn't need it
+
     kind = _kind(query, fill.kind, retriever)
     items = retriever.imagination.draw(query, kind, count=fill.count, seed=fill.seed)
     folder = fill.keep or Path(tempfile.mkdtemp(prefix="omnidex-"))
@@ -332,7 +332,9 @@ def _write_apart(item: "MediaItem", folder: Path, stem: str, suffix: str) -> Pat
 
 def _slug(query: "Query", kind: "Modality") -> str:
     """A part of a file name that says what was asked; other queries and kinds have another."""
+    from blake3 import blake3
+
     words = "-".join(re.findall(r"\w+", showing.asked(query).lower()))
     asked = [(term.modality, str(term.content), term.weight) for term in query.terms]
-    digest = hashlib.sha256(repr((str(kind), asked)).encode(errors="surrogateescape"))
-    return f"{words[:_LONGEST_NAME].strip('-') or 'query'}-{digest.hexdigest()[:6]}"
+    digest = blake3(repr((str(kind), asked)).encode(errors="surrogateescape")).hexdigest(3)
+    return f"{words[:_LONGEST_NAME].strip('-') or 'query'}-{digest}"

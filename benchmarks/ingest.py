@@ -9,7 +9,9 @@ small slice warms both up. Then the folder of images is indexed again, unchanged
 With `StandIn` for an encoder, which takes a fixed time for each item and no CPU, the question is
 that of an accelerator: does reading keep up with it?
 
-Reading. `ratio` is end-to-end / encoder-only throughput, at most about 1; `encoder_cpu_share` is
+Reading. `ratio` is end-to-end / encoder-only throughput, at most about 1. `bound_ratio` is that to
+the slower of encoding alone and decoding alone (in as many threads as decode), which no path can
+beat: what it lacks to 1 is lost between the two, and not to a slow decoder. `encoder_cpu_share` is
 the CPU time of encoding alone over that of the whole path, processes that decode included, and
 `other_cpu_ms` is the rest for each item: as long as it is below an encoder's time for one, a core
 keeps up with it. On a busy machine it says more than the ratio, which is of time on the clock.
@@ -80,6 +82,7 @@ class IngestBenchmark:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
+    decode_s: float
     encoder_s: float
     end_to_end_s: float
     encoder_cpu_s: float
@@ -166,6 +169,7 @@ def _result(
 def _figures(turns: Sequence[_Turn]) -> dict[str, object]:
     """What was measured of one kind of media."""
     items = sum(turn.items for turn in turns)
+    decode_s = sum(turn.decode_s for turn in turns)
     encoder_s, encoder_cpu_s = (
         sum(turn.encoder_s for turn in turns),
         sum(turn.encoder_cpu_s for turn in turns),
@@ -177,11 +181,16 @@ def _figures(turns: Sequence[_Turn]) -> dict[str, object]:
     return {
         "ratio": encoder_s / end_to_end_s,
         "ratios": spread([turn.encoder_s / turn.end_to_end_s for turn in turns]),
+        "bound_ratio": max(encoder_s, decode_s) / end_to_end_s,
         "items": items,
         "encoder_cpu_share": encoder_cpu_s / end_to_end_cpu_s,
         "encoder_cpu_ms": 1000 * encoder_cpu_s / items,
         "other_cpu_ms": 1000 * (end_to_end_cpu_s - encoder_cpu_s) / items,
-        "items_per_s": {"encoder_only": items / encoder_s, "end_to_end": items / end_to_end_s},
+        "items_per_s": {
+            "decode_only": items / decode_s,
+            "encoder_only": items / encoder_s,
+            "end_to_end": items / end_to_end_s,
+        },
     }
 
 
@@ -223,18 +232,20 @@ def _turn(
     *,
     encoder_first: bool,
 ) -> _Turn:
+    started = time.perf_counter()
     items = [
         item
         for path in sorted(folder.iterdir())
         for item in open_media(path, encoder.spec.layout)[1]
     ]
+    decode_s = (time.perf_counter() - started) / options.decode_threads
     encode = lambda: _encode(encoder, items, batch_items=options.batch_items)  # noqa: E731
     index = lambda: _index(folder, encoder, collection, options, items=len(items))  # noqa: E731
     if encoder_first:
         alone, whole = _timed(encode), _timed(index)
     else:
         whole, alone = _timed(index), _timed(encode)
-    return _Turn(alone[0], whole[0], alone[1], whole[1], len(items))
+    return _Turn(decode_s, alone[0], whole[0], alone[1], whole[1], len(items))
 
 
 def _timed(action: Callable[[], object]) -> tuple[float, float]:

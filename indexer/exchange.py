@@ -21,6 +21,7 @@ EVENT_BYTES = 1024
 """What an event without media is taken to weigh, so that these are bounded too."""
 
 _FEW_KNOWN = 4096
+_ENOUGH_JOBS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,11 @@ class Exchange:
             if self._stopped:
                 raise Stopped
             return self._jobs.popleft()
+
+    def take_now(self) -> Job | None:
+        """The next job, if there are so many that no other reader will soon want it."""
+        with self._condition:
+            return self._jobs.popleft() if len(self._jobs) > _ENOUGH_JOBS else None
 
     def finish(self) -> None:
         """A reader has put all events of its job."""

@@ -7,7 +7,7 @@ itself, or in a child process that it owns: then a file may crash or hang its de
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blake3 import blake3
@@ -40,6 +40,16 @@ SETTLING_NS = 2_000_000_000
 """A file changed less than this before it is read may change again and keep its time stamp."""
 
 
+@dataclass(frozen=True, slots=True)
+class _New:
+    """A file whose content is new, and its stamp on the disk before it was hashed."""
+
+    job: Job
+    path: Path
+    key: ContentKey
+    stamp: FileStamp
+
+
 class Reader:
     """Turns jobs into events, on a thread of its own."""
 
@@ -63,6 +73,7 @@ class Reader:
         self._spec = spec
         self._remote = remote
         self._slot: Slot | None = None
+        self._ahead: _New | Event | None = None
 
     def run(self, journal: Journal | None, number: int, *, options: IngestOptions) -> None:
         """Read files until the exchange stops.
@@ -84,8 +95,8 @@ class Reader:
                 self._slot = stack.enter_context(journal.slot(number))
             stack.enter_context(suppress(Stopped))
             while True:
-                job = self._exchange.take()
-                with closing(self.read(job)) as events:
+                looked, self._ahead = self._ahead or self._look(self._exchange.take()), None
+                with closing(self._events(looked)) as events:
                     for event in events:
                         self._exchange.put(event)
                 if self._slot is not None:
@@ -99,6 +110,10 @@ class Reader:
 
     def read(self, job: Job) -> Generator[Event, None, None]:
         """Read one file. The last event is one that settles the job."""
+        return self._events(self._look(job))
+
+    def _look(self, job: Job) -> "_New | Event":
+        """Hash a file: its content is new, and claimed by now, or else the job is settled."""
         content = ""
         try:
             path = Path(job.name)
@@ -109,28 +124,30 @@ class Reader:
             key = ContentKey(content, guess)
             claimed = self._contents.claim(key, job.path)
             if claimed:
-                yield from self._decode(job, path, key, stamp)
-            elif stamp_of(path, guess) != stamp:
-                yield Changed(job, content)
-            elif claimed is None:
-                yield Known(job, key, caption_of(path))
-            else:
-                yield Held(job, content)
+                return _New(job, path, key, stamp)
+            if stamp_of(path, guess) != stamp:
+                return Changed(job, content)
+            return Known(job, key, caption_of(path)) if claimed is None else Held(job, content)
         except Stopped:
             raise
-        except MediaError as error:
-            yield Failed(job, content, str(error.reason), error.message)
-        except FileNotFoundError:
-            yield Failed(job, content, "missing", "it went away while it was being indexed")
-        except OSError as error:
-            message = f"it can't be read: {error.strerror or error}"
-            yield Failed(job, content, "unreadable", message)
-        except Exception as error:  # noqa: BLE001 - a decoder's fault must not stop the others
-            message = f"its decoder failed: {type(error).__name__}: {error}"
-            yield Failed(job, content, "decoder", message)
+        except Exception as error:  # noqa: BLE001 - one file's fault must not stop the others
+            return _failed(job, content, error)
 
-    def _decode(self, job: Job, path: Path, key: ContentKey, stamp: FileStamp) -> Iterator[Event]:
-        info, items = self._open(job, path)
+    def _events(self, looked: "_New | Event") -> Generator[Event, None, None]:
+        if not isinstance(looked, _New):
+            yield looked
+            return
+        try:
+            yield from self._decode(looked)
+        except Stopped:
+            raise
+        except Exception as error:  # noqa: BLE001 - a decoder's fault must not stop the others
+            yield _failed(looked.job, looked.key.content, error)
+
+    def _decode(self, new: "_New") -> Iterator[Event]:
+        job, key = new.job, new.key
+        self._look_ahead()
+        info, items = self._open(job, new.path)
         actual = ContentKey(key.content, info.modality)
         if self._contents.has(actual):  # an animated GIF, say, which its name says is an image
             yield Known(job, actual, info.caption)
@@ -145,12 +162,21 @@ class Reader:
                 yield Piece(job, actual, info, before, last=False)
             before = item
         # Only now: the last piece says that the file was read whole, and stayed as it was.
-        if stamp_of(path, key.modality) != stamp:
+        if stamp_of(new.path, key.modality) != new.stamp:
             yield Changed(job, key.content)
         elif before is None:
             yield Failed(job, key.content, "empty", "there is nothing in it to index")
         else:
             yield Piece(job, actual, info, before, last=True)
+
+    def _look_ahead(self) -> None:
+        """Take the next job already, so that a child process never waits for its file."""
+        if self._remote is None or (job := self._exchange.take_now()) is None:
+            return
+        self._ahead = self._look(job)
+        if isinstance(self._ahead, _New):
+            with suppress(OSError):  # what is gone again is found to be in its turn
+                self._remote.follow(self._ahead.path, self._spec.layout)
 
     def _open(self, job: Job, path: Path) -> tuple[MediaInfo, Iterator[MediaItem]]:
         if self._remote is not None:
@@ -161,6 +187,17 @@ class Reader:
         if self._slot is not None:
             self._slot.enter(job.path)
         return open_media(path, self._spec.layout)
+
+
+def _failed(job: Job, content: str, error: Exception) -> Failed:
+    if isinstance(error, MediaError):
+        return Failed(job, content, str(error.reason), error.message)
+    if isinstance(error, FileNotFoundError):
+        return Failed(job, content, "missing", "it went away while it was being indexed")
+    if isinstance(error, OSError):
+        return Failed(job, content, "unreadable", f"it can't be read: {error.strerror or error}")
+    message = f"its decoder failed: {type(error).__name__}: {error}"
+    return Failed(job, content, "decoder", message)
 
 
 def hash_file(path: Path, check: Callable[[], None] | None = None) -> str:

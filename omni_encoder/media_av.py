@@ -1,5 +1,6 @@
 """Audio and video files through PyAV: how they are opened, how long they last, what they say."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -120,18 +121,18 @@ def measure(container: av.container.InputContainer, stream: Stream, source: Sour
 
 def _scan(source: Source, index: int) -> float:
     # In a container of its own: some formats can't be rewound.
-    first, last = float("inf"), 0.0
+    first, end = sys.maxsize, 0
     with open_container(source) as container:
         stream = container.streams[index]
+        tick = float(stream.time_base or 0)  # fractions of each packet would take twice the time
         try:
             for packet in container.demux(stream):
-                if packet.pts is not None and packet.time_base:
-                    start = float(packet.pts * packet.time_base)
-                    first = min(first, start)
-                    last = max(last, start + float((packet.duration or 0) * packet.time_base))
+                if packet.pts is not None:
+                    first = min(first, packet.pts)
+                    end = max(end, packet.pts + (packet.duration or 0))
         except FFmpegError:  # a cut file ends so; what came before it counts
             pass
-    return max(0.0, last - max(first, 0.0)) if last else 0.0
+    return max(0.0, (end - max(first, 0)) * tick) if end else 0.0
 
 
 def _is_unmeasured(source: Source) -> bool:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
@@ -23,11 +24,21 @@ SLOWEST_DRIVE = 4e6
 START_SECONDS = 120.0
 """How long a child may take to start, which a busy machine can draw out."""
 
+TRANSFER_SECONDS = 5.0
+"""How long an answer may take to come over that is asked for long after it was to be there."""
+
 _PAYLOAD_TYPES = {Modality.IMAGE: np.uint8, Modality.VIDEO: np.uint8, Modality.AUDIO: np.float32}
 _PIPE_BYTES = 1 << 20
 _MOST_HEADER = 1 << 26
 _MOST_PAYLOAD = 1 << 34
 """Beyond these a child does not say what ours says, and no memory is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    path: Path
+    layout: MediaLayout
+    seconds: float
 
 
 class RemoteDecoder:
@@ -46,6 +57,20 @@ class RemoteDecoder:
         self._file_seconds = file_seconds
         self._file_bytes = file_bytes
         self._child: subprocess.Popen[bytes] | None = None
+        self._since = 0.0  # when the last command was given
+        self._begun: _Opening | None = None  # what the child is decoding unasked
+        self._following: _Opening | None = None  # what it will decode then
+
+    def follow(self, path: Path, layout: MediaLayout) -> None:
+        """Say what will be opened after the next file, or after the one that is being read.
+
+        As soon as the child is done with that, it begins with this one, whether or not the parts
+        have been taken from here.
+
+        Raises:
+            OSError: There is no such file.
+        """
+        self._following = self._opening(path, layout)
 
     def open(self, path: Path, layout: MediaLayout) -> tuple[MediaInfo, Iterator[MediaItem]]:
         """See `open_media`.
@@ -54,12 +79,16 @@ class RemoteDecoder:
             MediaError: Also if the file crashed its decoder, or took too long.
             ChildProcessError: No child can be started here.
         """
-        seconds = self._file_seconds + path.stat().st_size / SLOWEST_DRIVE
-        command: dict[str, object] = {"open": os.fspath(path), "layout": asdict(layout)}
-        header, payload = self._ask(command, path, seconds)
+        opening = self._opening(path, layout)
+        if self._begun != opening:
+            if self._begun is not None:  # a file that nobody wants any more
+                self.close()
+            self._begin(opening)
+        self._begun = None
+        header, payload = self._answer(opening)
         info = cast("dict[str, object]", header["info"])
         info["modality"] = Modality(str(info["modality"]))
-        return MediaInfo(**info), self._items(header, payload, path, seconds)  # pyright: ignore[reportArgumentType] - the child made it of one
+        return MediaInfo(**info), self._items(header, payload, opening)  # pyright: ignore[reportArgumentType] - the child made it of one
 
     def kill(self) -> None:
         """End the child, from any thread; whoever waits for it gets an error."""
@@ -68,42 +97,62 @@ class RemoteDecoder:
 
     def close(self) -> None:
         """End the child."""
+        self._begun = None
         if self._child is not None:
             child, self._child = self._child, None
             child.kill()
             child.communicate()
 
+    def _opening(self, path: Path, layout: MediaLayout) -> "_Opening":
+        seconds = self._file_seconds + path.stat().st_size / SLOWEST_DRIVE
+        return _Opening(path, layout, seconds)
+
+    def _begin(self, opening: "_Opening") -> None:
+        self._following = None if self._following == opening else self._following
+        self._tell({"open": os.fspath(opening.path), "layout": asdict(opening.layout)})
+        self._begun = opening
+
     def _items(
-        self, header: dict[str, object], payload: bytearray, path: Path, seconds: float
+        self, header: dict[str, object], payload: bytearray, opening: "_Opening"
     ) -> Iterator[MediaItem]:
         while "item" in header:
             yield _to_item(cast("dict[str, object]", header["item"]), payload)
-            header, payload = self._ask({"next": True}, path, seconds)
+            if header["last"]:
+                return
+            self._tell({"next": True})
+            header, payload = self._answer(opening)
 
-    def _ask(
-        self, command: dict[str, object], path: Path, seconds: float
-    ) -> tuple[dict[str, object], bytearray]:
+    def _tell(self, command: dict[str, object]) -> None:
+        """Give the child a command; if it has died, its answer will be missing."""
         if self._child is None:
             self._child = self._start()
-        child = self._child
-        assert child.stdin is not None and child.stdout is not None  # noqa: PT018 - both are pipes
-        deadline = time.monotonic() + seconds
+        assert self._child.stdin is not None  # it is a pipe
+        self._since = time.monotonic()
+        with suppress(BrokenPipeError):
+            self._child.stdin.write(json.dumps(command).encode() + b"\n")
+            self._child.stdin.flush()
+
+    def _answer(self, opening: "_Opening") -> tuple[dict[str, object], bytearray]:
+        child, path = self._child, opening.path
+        assert child is not None and child.stdout is not None  # noqa: PT018 - it is a pipe
         try:
-            child.stdin.write(json.dumps(command).encode() + b"\n")
-            child.stdin.flush()
+            late = time.monotonic() + min(opening.seconds, TRANSFER_SECONDS)
+            deadline = max(self._since + opening.seconds, late)
             text, payload = _read_message(child.stdout.fileno(), deadline)
             header = cast("dict[str, object]", json.loads(text))
         except TimeoutError as error:
             self.close()
-            message = f"{path.name} takes more than {seconds:.0f} seconds to decode"
+            message = f"{path.name} takes more than {opening.seconds:.0f} seconds to decode"
             raise MediaError(message, reason=Reason.TIMED_OUT) from error
-        except (EOFError, BrokenPipeError, ValueError) as error:
+        except (EOFError, ValueError) as error:
             child.kill()
             code = child.wait()
             self.close()
             message = f"{path.name} crashed its decoder ({_cause(code)})"
             hint = "the file is damaged or hostile; the other files are not affected"
             raise MediaError(message, reason=Reason.CRASHED, hint=hint) from error
+        if self._following is not None and ("item" not in header or header["last"]):
+            self._begin(self._following)  # the child is free
         if "error" in header:
             said = cast("dict[str, str]", header["error"])
             raise MediaError(said["message"], reason=said["reason"], hint=said["hint"])

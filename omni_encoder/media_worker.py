@@ -7,6 +7,7 @@ for all the memory there is; here that costs one file. Commands come on stdin, p
 
 import contextlib
 import json
+import operator
 import os
 import signal
 import sys
@@ -69,6 +70,8 @@ def _parts(
 ) -> Iterator[tuple[dict[str, object], memoryview]]:
     header: dict[str, object] = {"info": asdict(info)}
     for item in items:
+        # What is known to be the last part is said to be, so that nobody asks for another.
+        is_last = operator.length_hint(items, 1) == 0
         content = item.content
         if isinstance(content, str):
             shape, payload = None, memoryview(content.encode("utf-8", "surrogatepass"))
@@ -76,7 +79,7 @@ def _parts(
             shape, payload = content.shape, np.ascontiguousarray(content).data.cast("B")
         span = None if item.span is None else (item.span.start, item.span.end)
         described = {"modality": str(item.modality), "part": item.part, "span": span}
-        yield header | {"item": described | {"shape": shape}}, payload
+        yield header | {"item": described | {"shape": shape}, "last": is_last}, payload
         header = {}
 
 

@@ -23,6 +23,8 @@ def test_every_image_is_encoded_twice_and_none_when_nothing_has_changed() -> Non
     assert result["made"] is True
     rates = result["items_per_s"]
     assert result["ratio"] == pytest.approx(rates["end_to_end"] / rates["encoder_only"])
+    slower = min(rates["decode_only"], rates["encoder_only"])
+    assert result["bound_ratio"] == pytest.approx(rates["end_to_end"] / slower)
     second = result["second_run"]
     assert second["speed_up"] == pytest.approx(second["first_s"] / second["seconds"]["median"])
     assert second["command_seconds"]["min"] > second["seconds"]["min"]

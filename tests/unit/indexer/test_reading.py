@@ -1,6 +1,7 @@
 import os
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,10 @@ from indexer.exchange import (
 )
 from indexer.reading import Reader, hash_file
 from indexer.scan import stamp_of
-from omni_encoder import MediaItem, Modality
+from indexer.types import IngestOptions
+from omni_encoder import MediaItem, MediaLayout, Modality
 from omni_encoder.media import MediaInfo
+from omni_encoder.media_remote import RemoteDecoder
 from tests.toy import ToyEncoder
 from tests.unit.indexer.folders import write_image, write_text
 
@@ -176,3 +179,31 @@ def test_whoever_stops_need_not_wait_until_a_large_file_is_hashed(
     with pytest.raises(Stopped):
         list(reader.read(job))
     assert len(chunks) == 3
+
+
+def test_a_reader_with_a_child_takes_the_next_of_many_files_before_it_waits(
+    tmp_path: Path,
+) -> None:
+    paths = [write_text(tmp_path / f"{number}.txt", number, words=3) for number in range(20)]
+    paths[1].write_bytes(b"")
+    paths[2].write_bytes(paths[0].read_bytes())  # the same content
+    exchange, followed = Exchange(10**6), list[Path]()
+    for path in paths:
+        exchange.submit(Job(os.fsencode(path), stamp_of(path, Modality.TEXT)))
+
+    class Child(RemoteDecoder):
+        def follow(self, path: Path, layout: MediaLayout) -> None:
+            followed.append(path)
+            super().follow(path, layout)
+
+    with closing(Child(file_seconds=30, file_bytes=2**31)) as child:
+        reader = Reader(exchange, Contents(set()), ToyEncoder().spec, child)
+        thread = in_thread(lambda: reader.run(None, 0, options=IngestOptions()))
+        events = [event for _ in paths if (event := exchange.get())]
+        exchange.stop()
+        thread.join(10)
+
+    assert [event.job.name for event in events] == list(map(str, paths))
+    kinds = [type(event) for event in events]
+    assert kinds == [Piece, Failed, Held] + [Piece] * 17
+    assert followed == [paths[1]]  # the last 16 are left for other readers

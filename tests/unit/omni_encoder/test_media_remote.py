@@ -1,4 +1,5 @@
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -71,6 +72,50 @@ def test_a_file_given_up_half_way_does_not_disturb_the_next(
     first = next(items)
     _, again = decoder.open(path, LAYOUT)
     assert same(next(again), first)
+
+
+def test_the_file_that_follows_is_decoded_while_nobody_waits_for_it(
+    decoder: RemoteDecoder, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.png", tmp_path / "second.txt"
+    Image.fromarray(noise_picture(20, 20)).save(first)
+    second.write_text("a note")
+    decoder.follow(second, LAYOUT)
+    _, items = decoder.open(first, LAYOUT)
+    assert decoder._child is not None
+    assert decoder._child.stdout is not None
+    answers, _, _ = select.select([decoder._child.stdout], [], [], 30)
+    assert answers  # unasked
+    assert len(list(items)) == 1
+    info, items = decoder.open(second, LAYOUT)
+    assert (info.modality, [item.content for item in items]) == ("text", ["a note"])
+
+
+def test_a_file_that_was_to_follow_and_does_not_is_forgotten(
+    decoder: RemoteDecoder, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{number}.txt" for number in range(4)]
+    for path in paths:
+        path.write_text(path.name)
+    decoder.follow(paths[1], LAYOUT)
+    for path in (paths[0], paths[2], paths[3]):
+        _, items = decoder.open(path, LAYOUT)
+        assert [item.content for item in items] == [path.name]
+
+
+def test_the_file_before_bears_no_blame_for_the_one_that_follows(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.txt", tmp_path / "bad.png"
+    good.write_text("a note")
+    bad.write_bytes(b"\x89PNG\r\n\x1a\n")
+    with closing(RemoteDecoder(file_seconds=30, file_bytes=2**31)) as decoder:
+        decoder.follow(bad, LAYOUT)
+        assert len(list(decoder.open(good, LAYOUT)[1])) == 1
+        assert decoder._child is not None
+        decoder._child.send_signal(signal.SIGSEGV)
+        decoder._child.wait()
+        with pytest.raises(MediaError, match=r"bad\.png"):
+            decoder.open(bad, LAYOUT)
+        assert len(list(decoder.open(good, LAYOUT)[1])) == 1
 
 
 def test_a_child_that_dies_costs_one_file_and_is_replaced(tmp_path: Path) -> None:

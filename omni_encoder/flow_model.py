@@ -11,7 +11,7 @@ how noisy a sequence is can be seen.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -125,6 +125,38 @@ class SubCodeHead(nn.Module):
         for layer in self.more:
             x = layer(x, torch.ones(length, length, dtype=torch.bool, device=x.device).tril())
         return self.logits(self.norm(x))
+
+    def one_by_one(
+        self, hidden: Float[Tensor, "rows width"]
+    ) -> Generator[Float[Tensor, "rows codes"], Int[Tensor, " rows"]]:
+        """Yields each book's logits and is sent the codes chosen; nothing is computed twice."""
+        layers = (self, *self.more)
+        kept: list[tuple[Tensor, Tensor] | None] = [None] * len(layers)
+        entering = self.enter(hidden)
+        for book in range(self.books):
+            x = (entering + self.places[book])[:, None]
+            for number, layer in enumerate(layers):
+                x, kept[number] = _one_more(layer, x, kept[number])
+            codes = yield self.logits(self.norm(x))[:, 0]
+            if book + 1 < self.books:
+                entering = self.before[book, codes]
+
+
+def _one_more(
+    layer: nn.Module,
+    x: Float[Tensor, "rows 1 inner"],
+    kept: tuple[Tensor, Tensor] | None,
+) -> tuple[Float[Tensor, "rows 1 inner"], tuple[Tensor, Tensor]]:
+    """A causal layer's output at one more place, and its keys and values with this place's."""
+    assert isinstance(layer, SubCodeHead | AudioLayer)
+    rows, _, inner = x.shape
+    qkv = layer.qkv(layer.attention_norm(x)).view(rows, 1, 3, layer.heads, -1)
+    q, k, v = qkv.permute(2, 0, 3, 1, 4)
+    if kept is not None:
+        k, v = (torch.cat([old, new], dim=2) for old, new in zip(kept, (k, v), strict=True))
+    mixed = functional.scaled_dot_product_attention(q, k, v)
+    x = x + layer.out(mixed.transpose(1, 2).reshape(rows, 1, inner))
+    return x + layer.down(functional.gelu(layer.up(layer.mlp_norm(x)))), (k, v)
 
 
 class WordHead(nn.Module):
@@ -296,8 +328,10 @@ class FlowModel(nn.Module):
             return choose([self.words(h, words) for h in hidden], 0)[:, None]
         head = self.heads[modality]
         assert isinstance(head, SubCodeHead)
-        known = torch.zeros(len(hidden[0]), 0, dtype=torch.long, device=hidden[0].device)
-        for book in range(head.books):
-            logits = [head(h, known)[:, -1] for h in hidden]
-            known = torch.cat([known, choose(logits, book)[:, None]], dim=1)
-        return known
+        walks = [head.one_by_one(h) for h in hidden]
+        logits = [next(walk) for walk in walks]
+        known = [choose(logits, 0)]
+        for book in range(1, head.books):
+            logits = [walk.send(known[-1]) for walk in walks]
+            known.append(choose(logits, book))
+        return torch.stack(known, dim=1)

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import Tensor
 
 from omni_encoder.config import tiny_config
 from omni_encoder.flow_generate import (
@@ -86,16 +85,17 @@ def test_a_dropped_condition_says_nothing() -> None:
     assert not torch.allclose(model.hidden([text, _target(image)]), first)
 
 
-def test_codes_are_guessed_one_after_the_other_as_they_are_learnt() -> None:
+@pytest.mark.parametrize("layers", [1, 3])
+def test_codes_are_guessed_one_after_the_other_as_they_are_learnt(layers: int) -> None:
     """Drawing greedily and teaching with the drawn codes give the same logits."""
     torch.manual_seed(1)
-    head = SubCodeHead(16, 4, 8, inner=32, heads=4).eval()
+    head = SubCodeHead(16, 4, 8, inner=32, heads=4, layers=layers).eval()
     hidden = torch.randn(5, 16)
-    known = torch.zeros(5, 0, dtype=torch.long)
-    steps: list[Tensor] = []
-    for _ in range(4):
-        steps.append(head(hidden, known)[:, -1])
-        known = torch.cat([known, steps[-1].argmax(dim=1, keepdim=True)], dim=1)
+    walk = head.one_by_one(hidden)
+    steps = [next(walk)]
+    for _ in range(3):
+        steps.append(walk.send(steps[-1].argmax(dim=1)))
+    known = torch.stack([step.argmax(dim=1) for step in steps], dim=1)
 
     torch.testing.assert_close(head(hidden, known[:, :-1]), torch.stack(steps, dim=1))
     other = known.clone()

@@ -27,7 +27,7 @@ def test_the_list_names_every_benchmark_and_what_it_needs(omnidex: Callable[...,
     assert ended.code == 0
     assert "coco-5k\tretrieval\t" in ended.out
     assert {entry["name"] for entry in listed} >= {
-        *("flickr30k", "mixbench", "manifest", "turns", "composed", "mixed", "weak"),
+        *("flickr30k", "mixbench", "manifest", "turns", "composed", "mixed", "weak", "imagine"),
         *("ann", "ingest", "encode", "rerank", "generate", "cold-start", "startup", "memory"),
     }
     assert all(entry["layout"] for entry in listed if entry["kind"] == "retrieval")

@@ -142,7 +142,9 @@ def _short(name: str) -> str:
     model, _, file = rest.partition("/")
     if Path(rest).suffix not in {".safetensors", ".bin", ".pt"}:
         return name
-    return f"{family}:{model}" if family == "open_clip" and file else f"{family}:{Path(rest).name}"
+    if family == "open_clip" and model and file:
+        return f"{family}:{model}"
+    return f"{family}:{Path(rest).name}"
 
 
 def directions_of(document: Mapping[str, object]) -> Mapping[str, Mapping[str, object]]:

@@ -398,4 +398,4 @@ def _searchable(directory: Path) -> tuple["State", str]:
 def _is_here(encoder: str) -> bool:
     """Whether an encoder can be loaded without a network: a tag of open_clip is downloaded."""
     family, _, rest = encoder.partition(":")
-    return family != "open_clip" or Path(rest.partition("/")[2]).is_file()
+    return family != "open_clip" or Path(rest).is_file() or Path(rest.partition("/")[2]).is_file()

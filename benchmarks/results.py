@@ -60,7 +60,8 @@ def run(benchmark: Benchmark, request: Request, *, folder: Path, force: bool = F
         now = datetime.now(UTC)
         outcome = benchmark.measure(request)
         head = {**_head(benchmark, now), "threads": request.threads or os.cpu_count()}
-        document = {**outcome.figures, **head}
+        measured_on = {"machine": machine("omnidex", "numpy", "torch")}
+        document = {**measured_on, **outcome.figures, **head}
         path = folder / benchmark.kind / f"{benchmark.name}-{now:%Y%m%dT%H%M%S%f}.json"
         return _write(path, document, outcome)
     encoder = request.encoder()

@@ -254,7 +254,8 @@ def test_tables_are_replaced_between_their_marks_and_nothing_else_is(tmp_path: P
         )
     miniatures.write_lines(tmp_path / "m.jsonl", rows)
     encoders = {"bridge": lambda: NumberEncoder(wrong=1), "omni": NumberEncoder}
-    made = result_tables(tmp_path / "m.jsonl", encoders, split=None, folder=tmp_path / "r")
+    request = Request(encoder=NumberEncoder, data=tmp_path / "m.jsonl")
+    made = result_tables(encoders, request, folder=tmp_path / "r")
     page_file = tmp_path / "results.md"
     marks = "".join(f"<!-- table: {name} -->old<!-- end -->\n\nprose\n\n" for name in made)
     page_file.write_text(f"# Results\n\n{marks}")

@@ -43,18 +43,27 @@ def names() -> list[str]:
     return list(_TABLES)
 
 
-def newest(folder: Path, name: str) -> Document | None:
+def newest(folder: Path, name: str, *, data: str = "") -> Document | None:
     """The newest result of a benchmark under a results folder; None if it has none.
 
+    Args:
+        folder: Where results are kept.
+        name: Of the benchmark.
+        data: A digest; results on data of another one are passed over.
+
     Raises:
-        OmniError: It can't be read.
+        OmniError: A result can't be read.
     """
     found = [
         file
         for kind in ("asking", "system")
         for file in (folder / kind).glob(f"{name}-[0-9]*.json")
     ]
-    return read(max(found, key=lambda file: file.name)) if found else None
+    for file in sorted(found, key=lambda file: file.name, reverse=True):
+        document = read(file)
+        if not data or _part(document.get("data") or {}).get("digest", data) == data:
+            return document
+    return None
 
 
 def origin(document: Document) -> str:

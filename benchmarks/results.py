@@ -61,7 +61,8 @@ def run(benchmark: Benchmark, request: Request, *, folder: Path, force: bool = F
         outcome = benchmark.measure(request)
         head = {**_head(benchmark, now), "threads": request.threads or os.cpu_count()}
         measured_on = {"machine": machine("omnidex", "numpy", "torch")}
-        document = {**measured_on, **outcome.figures, **head}
+        data = {"data": {"digest": digest}} if digest else {}
+        document = {**measured_on, **data, **outcome.figures, **head}
         path = folder / benchmark.kind / f"{benchmark.name}-{now:%Y%m%dT%H%M%S%f}.json"
         return _write(path, document, outcome)
     encoder = request.encoder()

@@ -63,7 +63,7 @@ def measure_absent(names: Sequence[str], request: Request, *, folder: Path) -> N
         OmniError: See `results.run`.
     """
     for name in names:
-        if name not in kept.names() or kept.newest(folder, name) is not None:
+        if name not in kept.names() or _newest(name, folder, request) is not None:
             continue
         benchmark = registry.find(name)
         asks = benchmark.kind == "asking"
@@ -73,24 +73,34 @@ def measure_absent(names: Sequence[str], request: Request, *, folder: Path) -> N
         results.run(benchmark, own, folder=folder)
 
 
-def kept_tables(folder: Path, names: Sequence[str]) -> dict[str, str]:
+def kept_tables(
+    names: Sequence[str], folder: Path, request: Request | None = None
+) -> dict[str, str]:
     """The tables of measurements whose results are kept, each with where it is from.
 
     Args:
-        folder: Where results are kept.
         names: The benchmarks that are asked for; those without a result are left out.
+        folder: Where results are kept.
+        request: What was asked on other data than its own is left out, if it has any.
 
     Raises:
         OmniError: A result can't be read, or is none of this version.
     """
     tables: dict[str, str] = {}
     for name in names:
-        document = kept.newest(folder, name)
+        document = _newest(name, folder, request)
         table = None if document is None else kept.table_of(document)
         if document is not None and table is not None:
             text = markdown_table(*table).replace("->", " → ")
             tables[name] = f"{text}\n\n{kept.origin(document)}"
     return tables
+
+
+def _newest(name: str, folder: Path, request: Request | None) -> kept.Document | None:
+    if name not in kept.names():
+        return None
+    data = "" if request is None else registry.find(name).digest(request)
+    return kept.newest(folder, name, data=data)
 
 
 def training_table() -> str:

@@ -145,7 +145,7 @@ def tables(
         )
         if measure:
             maker.measure_absent(names, request, folder=results)
-        made = maker.kept_tables(results, names)
+        made = maker.kept_tables(names, results, request)
         if manifest is not None:
             made |= maker.result_tables(loaders, request, folder=results)
     if maker.TRAINING in names:

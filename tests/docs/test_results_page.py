@@ -14,7 +14,7 @@ MEASURED = [name for name in marked(PAGE) if name in names() and newest(RAW, nam
 
 @pytest.mark.parametrize("name", MEASURED)
 def test_a_table_of_the_page_is_that_of_its_raw_result(name: str) -> None:
-    (table,) = kept_tables(RAW, [name]).values()
+    (table,) = kept_tables([name], RAW).values()
 
     assert f"<!-- table: {name} -->\n\n{table}\n\n<!-- end -->" in PAGE.read_text(encoding="utf-8")
 

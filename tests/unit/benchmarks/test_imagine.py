@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from omnidex_benchmarks import registry, results
 from omnidex_benchmarks.imagine import ImagineOptions, run
+from omnidex_benchmarks.measured import newest
 from omnidex_benchmarks.protocol import Request
 from PIL import Image
 
@@ -115,6 +116,10 @@ def test_it_is_run_by_name_and_goes_on_from_what_was_drawn(
     assert knows.drawn == 2 * 3 * 4  # both cases, three seeds; the second run drew nothing
     assert first["cases"]["text->image"]["queries"] == 4
     assert again["cases"]["text->image"]["fused"] == first["cases"]["text->image"]["fused"]
+    assert newest(tmp_path, "imagine", data=first["data"]["digest"]) == json.loads(
+        json.dumps(again)
+    )
+    assert newest(tmp_path, "imagine", data="of other data") is None
     with pytest.raises(OmniError, match="imagine has no data"):
         registry.find("imagine").measure(Request(encoder=ToyEncoder))
 

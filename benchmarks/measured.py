@@ -44,7 +44,7 @@ def names() -> list[str]:
 
 
 def newest(folder: Path, name: str, *, data: str = "") -> Document | None:
-    """The newest result of a benchmark under a results folder; None if it has none.
+    """The newest whole result of a benchmark under a results folder; None if it has none.
 
     Args:
         folder: Where results are kept.
@@ -61,7 +61,8 @@ def newest(folder: Path, name: str, *, data: str = "") -> Document | None:
     ]
     for file in sorted(found, key=lambda file: file.name, reverse=True):
         document = read(file)
-        if not data or _part(document.get("data") or {}).get("digest", data) == data:
+        same = not data or _part(document.get("data") or {}).get("digest", data) == data
+        if same and "--quick" not in _command(document):
             return document
     return None
 
@@ -72,13 +73,17 @@ def origin(document: Document) -> str:
     machine = cast("Mapping[str, object]", document.get("machine") or {})
     fingerprint = encoder.get("fingerprint", "")
     parts = [
-        f"`omnidex bench run {document['benchmark']}`",
+        f"`{_command(document)}`",
         str(document["measured"])[:10],
         *([f"{encoder['name']} {fingerprint[:8]}"] if fingerprint else []),
         *([f"threads {document['threads']}"] if document.get("threads") else []),
         *([f"{machine['cores']} cores, load {machine['load_1min']:.0f}"] if machine else []),
     ]
     return ", ".join(parts) + "."
+
+
+def _command(document: Document) -> str:
+    return str(document.get("command") or f"omnidex bench run {document['benchmark']}")
 
 
 def _part(value: object) -> Mapping[str, object]:

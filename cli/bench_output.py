@@ -19,7 +19,7 @@ FIGURES = (
 )
 # What says where a figure is from, and isn't one.
 _NO_FIGURES = frozenset(
-    {"schema", "benchmark", "title", "kind", "version", "measured", "machine", "curves"}
+    {"schema", "benchmark", "title", "kind", "version", "measured", "machine", "curves", "command"}
 )
 
 

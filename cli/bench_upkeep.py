@@ -163,9 +163,15 @@ def tables(
 
 def _say_what_is_absent(names: Sequence[str], results: Path) -> None:
     """Say of each table that was left as it is what would measure it."""
+    from omnidex_benchmarks import measured
+
+    known = measured.names()
     for name in names:
         if name in {"directions", "parts"}:
             render.note(f"{name}: stays as it is, for no MANIFEST was named")
+            continue
+        if name not in known:
+            render.note(f"{name}: stays as it is, for there is no table of that name")
             continue
         command = f"omnidex bench run {name} --results {results}"
         render.note(f"{name}: no result is kept, so it stays as it is; measure it: {command}")

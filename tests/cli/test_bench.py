@@ -167,7 +167,7 @@ def test_tables_are_made_of_kept_results_and_what_is_absent_is_said_or_measured(
         return SystemBenchmark(name, "A clock", lambda _: runs.append(name) or figures)
 
     monkeypatch.setattr(registry, "find", find)
-    places = ("startup", "encode", "training")
+    places = ("startup", "encode", "training", "stars")
     marks = "".join(f"<!-- table: {name} -->\n\nold {name}\n\n<!-- end -->\n" for name in places)
     (folder / "r.md").write_text(marks)
     assert omnidex("bench", "run", "startup").code == 0
@@ -185,6 +185,7 @@ def test_tables_are_made_of_kept_results_and_what_is_absent_is_said_or_measured(
     assert "| text → image | 9.24 | 9.41 |" in once  # of the shipped generating half
     assert ("old encode" in once, "old startup" in once) == (True, False)
     assert "encode: no result is kept" in kept.err
+    assert "stars: stays as it is, for there is no table of that name" in kept.err
     assert "omnidex bench run encode --results omnidex-results" in kept.err
     assert runs == ["encode"]
     assert "old encode" not in (folder / "r.md").read_text()

@@ -35,6 +35,11 @@ def compare_results(a: Path, b: Path, *, seed: int = 0) -> dict[str, object]:
                 f"{a} and {b} can't be compared: they differ in {key}",
                 hint="compare results of one benchmark on the same data",
             )
+    if first["kind"] != "retrieval":
+        raise OmniError(
+            f"results of {first['benchmark']} can't be compared: they hold no figures of queries",
+            hint="omnidex bench report shows them beside each other",
+        )
     ours, theirs = read_per_query(a), read_per_query(b)
     compared: dict[tuple[str, str], Comparison] = {}
     left_out: dict[str, str] = {}

@@ -23,7 +23,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from indexer.build import Recipe, write_segment
-from indexer.catalogue import Catalogue, ContentKey, ContentRow, FileRow, FileStamp
+from indexer.catalogue import Catalogue
+from indexer.entries import ContentKey, ContentRow, FileRow, FileStamp
 from indexer.exact import centre_rows
 from indexer.matches import Wanted, matches
 from indexer.names import NamesFile

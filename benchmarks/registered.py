@@ -161,6 +161,50 @@ def _weak(request: Request) -> Mapping[str, object]:
     )
 
 
+def _reranking(request: Request) -> Mapping[str, object]:
+    from retrieval.rerank import Judge, load_flow
+
+    from .rerank import RerankOptions, run
+
+    def judge(seed: int) -> Judge:
+        return load_flow(seed=request.seed + seed).judge
+
+    options = RerankOptions(
+        queries=4 if request.quick else request.limit,
+        seeds=1 if request.quick else 3,
+        progress=request.progress,
+    )
+    return run(
+        _manifest(request, "reranking"),
+        encoder=request.encoder(),
+        judge=judge,
+        split=request.split,
+        cache=request.cache,
+        options=options,
+    )
+
+
+def _imagine(request: Request) -> Mapping[str, object]:
+    from retrieval.imagine import ModelDrawer
+
+    from .imagine import ImagineOptions, run
+
+    manifest = _manifest(request, "imagine")
+    asked = ImagineOptions(
+        queries=4 if request.quick else request.limit or ImagineOptions().queries,
+        seeds=1 if request.quick else 3,
+        progress=request.progress,
+    )
+    return run(
+        manifest,
+        encoder=request.encoder(),
+        drawer=ModelDrawer(),
+        split=request.split,
+        cache=request.cache,
+        options=asked,
+    )
+
+
 def _drawing(request: Request) -> Mapping[str, object]:
     from omni_encoder.flow_generate import GenerateRule
     from omni_encoder.generator import OmniGenerator
@@ -169,7 +213,7 @@ def _drawing(request: Request) -> Mapping[str, object]:
 
     options = DrawingOptions(
         GenerateRule(steps=4 if request.quick else 16, seed=request.seed),
-        4 if request.quick else 100,
+        4 if request.quick else request.limit or 100,
         request.progress,
     )
     generator = OmniGenerator.load(threads=request.threads)
@@ -219,6 +263,20 @@ MIXED = SystemBenchmark(
 )
 WEAK = SystemBenchmark(
     "weak", "Whether the weak mark tells nonsense from true hits", _weak, _MANIFEST, "asking"
+)
+RERANKING = SystemBenchmark(
+    "reranking",
+    "What re-ranking the first hits by the flow is worth",
+    _reranking,
+    _MANIFEST,
+    "asking",
+)
+IMAGINE = SystemBenchmark(
+    "imagine",
+    "What an answer drawn from the query is worth, beside the query alone",
+    _imagine,
+    _MANIFEST,
+    "asking",
 )
 DRAWING = SystemBenchmark(
     "drawing", "Whether what is drawn is what was asked for", _drawing, _MANIFEST, "asking"

@@ -30,6 +30,8 @@ _BENCHMARKS: Mapping[str, tuple[str, str]] = {
     "composed": (_REGISTERED, "COMPOSED"),
     "mixed": (_REGISTERED, "MIXED"),
     "weak": (_REGISTERED, "WEAK"),
+    "reranking": (_REGISTERED, "RERANKING"),
+    "imagine": (_REGISTERED, "IMAGINE"),
     "drawing": (_REGISTERED, "DRAWING"),
     "ablation": (_REGISTERED, "ABLATION"),
     "ann": (_REGISTERED, "ANN"),

@@ -11,6 +11,7 @@ from typing import cast
 
 from omni_encoder import OmniError
 
+from . import measured
 from .results import read
 
 FIGURES = (
@@ -142,7 +143,9 @@ def _short(name: str) -> str:
     model, _, file = rest.partition("/")
     if Path(rest).suffix not in {".safetensors", ".bin", ".pt"}:
         return name
-    return f"{family}:{model}" if family == "open_clip" and file else f"{family}:{Path(rest).name}"
+    if family == "open_clip" and model and file:
+        return f"{family}:{model}"
+    return f"{family}:{Path(rest).name}"
 
 
 def directions_of(document: Mapping[str, object]) -> Mapping[str, Mapping[str, object]]:
@@ -200,7 +203,7 @@ def table_of(section: Section) -> tuple[list[str], list[list[str]]]:
             ]
             for key, _ in FIGURES:
                 value = cast("float", figures[key])
-                shown = f"{value:.0f}" if key == "median_rank" else f"{value:.3f}"
+                shown = f"{value:g}" if key == "median_rank" else f"{value:.3f}"
                 if key == "success@1":
                     low, high = cast("list[float]", figures["success@1_interval"])
                     shown += f" ({low:.3f} to {high:.3f})"
@@ -230,21 +233,38 @@ def timings_table(sections: Sequence[Section]) -> tuple[list[str], list[list[str
     return ["benchmark", "encoder", "ratio", "spread", "of", "threads", "when"], rows
 
 
-def parted(sections: Sequence[Section]) -> tuple[list[Section], list[Section]]:
-    """Retrieval benchmarks, and what is measured anew."""
-    return [s for s in sections if not s.is_system], [s for s in sections if s.is_system]
+def asking_tables(section: Section) -> list[tuple[str, tuple[list[str], list[list[str]]]]]:
+    """What ways to ask are worth: a table for each result of the section, by its label."""
+    made = [
+        (label, measured.table_of(document))
+        for label, document in section.results.items()
+        if document["kind"] == "asking"
+    ]
+    return [(label, table) for label, table in made if table is not None]
+
+
+def parted(sections: Sequence[Section]) -> tuple[list[Section], list[Section], list[Section]]:
+    """Retrieval benchmarks, what ways to ask are worth, and timings."""
+    retrieval = [section for section in sections if not section.is_system]
+    rest = [section for section in sections if section.is_system]
+    asking = [section for section in rest if asking_tables(section)]
+    return retrieval, asking, [section for section in rest if section not in asking]
 
 
 def markdown(sections: Sequence[Section]) -> str:
     """The tables of all sections, for a README."""
     parts: list[str] = []
-    retrieval, timed = parted(sections)
+    retrieval, asking, timed = parted(sections)
     for section in retrieval:
         parts += [f"## {section.name}", section.title + ".", markdown_table(*table_of(section))]
         for label, document in section.results.items():
             parts += [f"- {label}: {line}" for line in remarks(document)[:1]]
     if retrieval:
         parts.append(DEFINITIONS)
+    for section in asking:
+        parts += [f"## {section.name}", section.title + "."]
+        for label, table in asking_tables(section):
+            parts += [f"{label}:", markdown_table(*table)]
     if timed:
         parts += ["## Timings", TIMINGS, markdown_table(*timings_table(timed))]
     return "\n\n".join(parts) + "\n"

@@ -13,6 +13,7 @@ from .report import (
     DEFINITIONS,
     TIMINGS,
     Section,
+    asking_tables,
     directions_of,
     parted,
     remarks,
@@ -53,7 +54,7 @@ summary { cursor: pointer; font-size: .9rem; margin: .3rem 0; }
 
 def page(sections: Sequence[Section], *, title: str = "omnidex benchmarks") -> str:
     """The whole page."""
-    retrieval, timed = parted(sections)
+    retrieval, asking, timed = parted(sections)
     parts = [f"<h1>{html.escape(title)}</h1>"]
     if retrieval:
         parts.append(f"<p>{html.escape(DEFINITIONS)}</p>")
@@ -62,6 +63,8 @@ def page(sections: Sequence[Section], *, title: str = "omnidex benchmarks") -> s
     pictures: dict[Path, str] = {}
     for section in retrieval:
         parts += _section(section, pictures)
+    for section in asking:
+        parts += _asking(section)
     if timed:
         parts += _timings(timed)
     body = "\n".join(parts)
@@ -82,6 +85,13 @@ def _section(section: Section, pictures: dict[Path, str]) -> list[str]:
         parts.append(_remarks(label, [*remarks(document), _identity(document)]))
     for number, (label, document) in enumerate(section.results.items()):
         parts += _examples(label, document, pictures, shown=not number)
+    return parts
+
+
+def _asking(section: Section) -> list[str]:
+    parts = [f"<h2>{html.escape(section.name)}</h2>", f"<p>{html.escape(section.title)}.</p>"]
+    for label, table in asking_tables(section):
+        parts += [_remarks(label, [_identity(section.results[label])]), _table(*table)]
     return parts
 
 

@@ -60,7 +60,10 @@ def run(benchmark: Benchmark, request: Request, *, folder: Path, force: bool = F
         now = datetime.now(UTC)
         outcome = benchmark.measure(request)
         head = {**_head(benchmark, now), "threads": request.threads or os.cpu_count()}
-        document = {**outcome.figures, **head}
+        measured_on = {"machine": machine("omnidex", "numpy", "torch")}
+        data = {"data": {"digest": digest}} if digest else {}
+        document = {**measured_on, **data, **outcome.figures, **head}
+        document["command"] = _command(benchmark, request)
         path = folder / benchmark.kind / f"{benchmark.name}-{now:%Y%m%dT%H%M%S%f}.json"
         return _write(path, document, outcome)
     encoder = request.encoder()
@@ -153,6 +156,13 @@ def _head(benchmark: Benchmark, now: datetime) -> dict[str, object]:
         "version": benchmark.version,
         "measured": f"{now:%Y-%m-%dT%H:%M:%SZ}",
     }
+
+
+def _command(benchmark: Benchmark, request: Request) -> str:
+    """What repeats a measurement, without the names of files."""
+    limit = [] if request.limit is None else ["--limit", str(request.limit)]
+    quick = ["--quick"] if request.quick else []
+    return " ".join(["omnidex bench run", benchmark.name, *limit, *quick])
 
 
 def _folder_name(encoder: Encoder) -> str:

@@ -9,6 +9,8 @@ One that is made elsewhere gets a function that takes a `Request` and returns a 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from blake3 import blake3
+
 from . import ingest, startup
 from .protocol import Kind, Outcome, Request
 
@@ -33,9 +35,12 @@ class SystemBenchmark:
     kind: Kind = "system"
     version: int = 1
 
-    def digest(self, request: Request) -> str:  # noqa: ARG002 -- as the protocol has it
-        """See `Benchmark.digest`."""
-        return ""
+    def digest(self, request: Request) -> str:
+        """Of the files that say what is asked and of whom: manifest or config, and split."""
+        if self.kind != "asking" or request.data is None or not request.data.is_file():
+            return ""  # `measure` says what is missing
+        files = [request.data, *([request.split] if request.split is not None else [])]
+        return blake3(b"".join(blake3(file.read_bytes()).digest() for file in files)).hexdigest()
 
     def measure(self, request: Request) -> Outcome:
         """See `Benchmark.measure`."""

@@ -1,39 +1,41 @@
 """The tables of docs/results.md, made from results and put between marks in the page.
 
 A mark is `<!-- table: NAME -->`, and the table ends at `<!-- end -->`. What stands between them is
-replaced, what stands around them is written by people and stays.
+replaced, what stands around them is written by people and stays. `directions` and `parts` compare
+encoders on a manifest, `training` is what the shipped generating half says of itself, and any other
+name is that of a benchmark, whose newest kept result is shown.
 """
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from omni_encoder import Encoder, OmniError
+from omni_encoder.shipped import shipped_flow
 
+from . import measured as kept
 from . import registry, results
 from .protocol import Request
 from .report import directions_of, markdown_table
 
 Figures = Mapping[str, object]
 
+TRAINING = "training"
+_MARK = re.compile(r"<!-- table: (\S+) -->")
+
 
 def result_tables(
-    manifest: Path,
-    encoders: Mapping[str, Callable[[], Encoder]],
-    *,
-    split: Path | None,
-    folder: Path,
-    progress: Callable[[str, int, int], None] | None = None,
+    encoders: Mapping[str, Callable[[], Encoder]], request: Request, *, folder: Path
 ) -> dict[str, str]:
     """Measure every encoder on a manifest, or take what is known, and make the tables.
 
     Args:
-        manifest: A JSONL file beside its media.
         encoders: Names and loaders; the last is the one that the tables are about.
-        split: Ids to keep.
+        request: How to measure; its `data` is the manifest, and its encoder is not asked.
         folder: Where results are kept.
-        progress: See `Request`.
 
     Returns:
         Markdown by the name of the table: `directions` and `parts`.
@@ -44,16 +46,88 @@ def result_tables(
     benchmark = registry.find("manifest")
     measured: dict[str, Mapping[str, Figures]] = {}
     for name, encoder in encoders.items():
-        request = Request(
-            encoder=encoder,
-            data=manifest,
-            split=split,
-            cache=folder / "vectors",
-            progress=progress,
-        )
-        stored = results.run(benchmark, request, folder=folder)
+        stored = results.run(benchmark, replace(request, encoder=encoder), folder=folder)
         measured[name] = directions_of(stored.document)
     return {"directions": directions_table(measured), "parts": parts_table(measured)}
+
+
+def measure_absent(names: Sequence[str], request: Request, *, folder: Path) -> None:
+    """Run the benchmarks of some tables that have no result yet, and keep each at once.
+
+    Args:
+        names: Of tables; those that are no benchmark's are passed over.
+        request: How to measure. Its data is for what asks; without any, only timings are run.
+        folder: Where results are kept.
+
+    Raises:
+        OmniError: See `results.run`.
+    """
+    for name in names:
+        if name not in kept.names() or _newest(name, folder, request) is not None:
+            continue
+        benchmark = registry.find(name)
+        asks = benchmark.kind == "asking"
+        if asks and request.data is None:
+            continue
+        own = replace(request, data=request.data if asks else None, limit=kept.LIMITS.get(name))
+        results.run(benchmark, own, folder=folder)
+
+
+def kept_tables(
+    names: Sequence[str], folder: Path, request: Request | None = None
+) -> dict[str, str]:
+    """The tables of measurements whose results are kept, each with where it is from.
+
+    Args:
+        names: The benchmarks that are asked for; those without a result are left out.
+        folder: Where results are kept.
+        request: What was asked on other data than its own is left out, if it has any.
+
+    Raises:
+        OmniError: A result can't be read, or is none of this version.
+    """
+    tables: dict[str, str] = {}
+    for name in names:
+        document = _newest(name, folder, request)
+        table = None if document is None else kept.table_of(document)
+        if document is not None and table is not None:
+            text = markdown_table(*table).replace("->", " → ")
+            tables[name] = f"{text}\n\n{kept.origin(document)}"
+    return tables
+
+
+def _newest(name: str, folder: Path, request: Request | None) -> kept.Document | None:
+    if name not in kept.names():
+        return None
+    data = "" if request is None else registry.find(name).digest(request)
+    return kept.newest(folder, name, data=data)
+
+
+def training_table() -> str:
+    """What the shipped generating half was worth on held-out items, as its file's header says."""
+    with shipped_flow().open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    training = json.loads(header["__metadata__"]["training"])
+    checks: Mapping[str, float] = training["checks"]
+    rows = [
+        [name.replace("->", " → "), f"{own:.2f}", f"{other:.2f}", f"{other - own:.2f}"]
+        for name, own in checks.items()
+        if (other := checks.get(f"{name} shuffled")) is not None
+    ]
+    headings = ["direction", "own condition", "another's", "the condition is worth"]
+    return markdown_table(headings, rows) + f"\n\nAfter {training['config']['steps']:,} steps."
+
+
+def marked(path: Path) -> list[str]:
+    """The names of the tables that a page has places for, in its order.
+
+    Raises:
+        OmniError: The page can't be read.
+    """
+    try:
+        return _MARK.findall(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OmniError(f"{path} can't be read: {error.strerror}") from error
 
 
 def directions_table(measured: Mapping[str, Mapping[str, Figures]]) -> str:

@@ -50,7 +50,7 @@ def machine(*packages: str) -> dict[str, object]:
     """Python, platform, cores, load and the versions of `packages`, for a benchmark's record."""
     return {
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "load_1min": os.getloadavg()[0],
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),

@@ -23,6 +23,7 @@ from . import (
     generate,
     index,
     info,
+    models,
     reconstruct,
     search,
     train,
@@ -50,7 +51,7 @@ app.command("export")(transfer.export)
 app.command("import")(transfer.bring_in)
 app.command("history")(versions.history)
 app.command("restore")(versions.restore)
-app.command("models")(info.models)
+app.command("models")(models.models)
 app.command("doctor")(info.doctor)
 app.command("train")(train.train)
 app.command("generate")(generate.generate)

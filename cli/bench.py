@@ -213,7 +213,11 @@ def report(
 
 
 def _print_comparison(result: Mapping[str, object]) -> None:
-    titles = ("direction", "metric", "A", "B", "B - A", "95%", "p", "B is")
+    for side in ("a", "b"):
+        of = mapping(result[side])
+        name = mapping(of["encoder"])["name"]
+        render.note(f"{side.upper()}: {name}, {render.short_path(Path(str(of['file'])))}")
+    titles = ("direction", "metric", "A", "B", "B - A", "95%", "p adjusted", "B is")
     columns = [
         render.Column(title, align="left" if i in {0, 1, 7} else "right")
         for i, title in enumerate(titles)
@@ -243,15 +247,18 @@ def _print_comparison(result: Mapping[str, object]) -> None:
 def _print_result(path: Path, document: Mapping[str, object], *, cached: bool) -> None:
     kept = " (measured before; --force measures again)" if cached else ""
     render.note(f"{document['benchmark']}: {document['title']}{kept}")
-    if "directions" in document:
+    if document["kind"] == "retrieval":
         from omnidex_benchmarks.report import remarks
 
         for line in remarks(document):
             render.note(f"  {line}")
         print_directions(document)
     render.note(f"  kept in {render.short_path(path)}")
-    if "directions" not in document:
-        print_measurement({**document, "file": str(path)}, as_json=False)
+    if document["kind"] != "retrieval":
+        from omnidex_benchmarks.measured import table_of
+
+        table = table_of(document) if document["kind"] == "asking" else None
+        print_measurement({**document, "file": str(path)}, as_json=False, table=table)
 
 
 def _data_of(name: str, data: Path | None) -> Path | None:

@@ -1,6 +1,6 @@
 """How `omnidex bench` commands print what was measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from . import render
@@ -19,12 +19,17 @@ FIGURES = (
 )
 # What says where a figure is from, and isn't one.
 _NO_FIGURES = frozenset(
-    {"schema", "benchmark", "title", "kind", "version", "measured", "machine", "curves"}
+    {"schema", "benchmark", "title", "kind", "version", "measured", "machine", "curves", "command"}
 )
 
 
-def print_measurement(result: Mapping[str, object], *, as_json: bool) -> None:
-    """Print what was measured, figure by figure, and then as one line of JSON.
+def print_measurement(
+    result: Mapping[str, object],
+    *,
+    as_json: bool,
+    table: tuple[Sequence[str], Sequence[Sequence[str]]] | None = None,
+) -> None:
+    """Print what was measured, figure by figure or as a table, and then as one line of JSON.
 
     With `--json` that line holds every single value too; they are in the file that `bench run`
     keeps.
@@ -32,8 +37,17 @@ def print_measurement(result: Mapping[str, object], *, as_json: bool) -> None:
     if as_json:
         render.write_json(result)
         return
-    shown = {name: value for name, value in result.items() if name not in _NO_FIGURES}
-    render.facts(_flat(shown))
+    if table is None:
+        shown = {name: value for name, value in result.items() if name not in _NO_FIGURES}
+        render.facts(_flat(shown))
+    else:
+        headings, rows = table
+        words = [all(not _is_number(row[i]) for row in rows) for i in range(len(headings))]
+        columns = [
+            render.Column(title, align="left" if left else "right", overflow="fold")
+            for title, left in zip(headings, words, strict=True)
+        ]
+        render.table(columns, [list(row) for row in rows])
     render.write_json(mapping(_without_values(result)))
 
 
@@ -57,6 +71,10 @@ def print_directions(document: Mapping[str, object]) -> None:
         for name, figures in mapping(document["directions"]).items()
     ]
     render.table(columns, rows)
+
+
+def _is_number(cell: str) -> bool:
+    return cell.lstrip("+-")[:1].isdigit()
 
 
 def figure(value: object) -> str:

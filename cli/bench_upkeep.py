@@ -1,6 +1,6 @@
 """`omnidex bench check|tables|mteb`: what keeps the project's own figures, and mteb's tasks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -9,7 +9,6 @@ import typer
 from . import render
 from .bench_options import (
     EncoderOption,
-    ManifestArgument,
     ResultsOption,
     SplitOption,
     load_once,
@@ -76,7 +75,14 @@ def check(
 
 
 def tables(
-    manifest: ManifestArgument,
+    manifest: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[MANIFEST]",
+            help="A JSONL file beside its media; without it, encoders aren't compared.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     encoders: Annotated[
         list[str] | None,
@@ -97,40 +103,78 @@ def tables(
             show_default=False,
         ),
     ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="Run what FILE has a place for and no result is kept of."),
+    ] = False,
     results: ResultsOption = Path("omnidex-results"),
     threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the tables of docs/results.md: every direction, encoder and chance.
+    """Make the tables of docs/results.md: encoders by direction, and all other measurements.
 
-    What has been measured before is taken from the results folder.
+    Encoders are compared on MANIFEST. Every other table is that of the newest
+    result that bench run has kept; one without a result stays as it is. What has
+    been measured before is taken from the results folder.
 
     Example:
     omnidex bench tables manifest.jsonl --encoder peer=open_clip:FILE --encoder omni
+    omnidex bench tables manifest.jsonl --measure --write docs/results.md
     """
-    from omnidex_benchmarks.tables import result_tables, write_between_marks
+    from omnidex_benchmarks import measured
+    from omnidex_benchmarks import tables as maker
+    from omnidex_benchmarks.protocol import Request
 
-    must_be_manifest(manifest)
+    if measure and target is None:
+        raise UsageProblem("--measure needs a page with places", hint="name it: --write FILE")
+    if manifest is not None:
+        must_be_manifest(manifest)
+    names = measured.names() if target is None else maker.marked(target)
     loaders: dict[str, Callable[[], Encoder]] = {}
     for given in encoders or ["bridge", "omni"]:
         title, equals, name = given.partition("=")
         loaders[title] = load_once(name if equals else given, threads)
     with render.progress() as advance:
-        made = result_tables(
-            manifest,
-            loaders,
+        request = Request(
+            encoder=loaders[next(reversed(loaders))],
+            data=manifest,
             split=split,
-            folder=results,
+            threads=threads,
+            cache=results / "vectors",
             progress=advance,
         )
+        if measure:
+            maker.measure_absent(names, request, folder=results)
+        made = maker.kept_tables(names, results, request)
+        if manifest is not None:
+            made |= maker.result_tables(loaders, request, folder=results)
+    if maker.TRAINING in names:
+        made[maker.TRAINING] = maker.training_table()
     if target is not None:
-        write_between_marks(target, made)
+        maker.write_between_marks(target, made)
+        _say_what_is_absent([name for name in names if name not in made], results)
     if as_json:
         render.write_json({"schema": render.SCHEMA, "tables": made})
     elif target is None:
-        render.write("\n\n".join(made.values()) + "\n")
+        render.write("\n\n".join(f"## {name}\n\n{table}" for name, table in made.items()) + "\n")
     else:
         render.write(f"{target}\n")
+
+
+def _say_what_is_absent(names: Sequence[str], results: Path) -> None:
+    """Say of each table that was left as it is what would measure it."""
+    from omnidex_benchmarks import measured
+
+    known = measured.names()
+    for name in names:
+        if name in {"directions", "parts"}:
+            render.note(f"{name}: stays as it is, for no MANIFEST was named")
+            continue
+        if name not in known:
+            render.note(f"{name}: stays as it is, for there is no table of that name")
+            continue
+        command = f"omnidex bench run {name} --results {results}"
+        render.note(f"{name}: no result is kept, so it stays as it is; measure it: {command}")
 
 
 def mteb(

@@ -15,7 +15,17 @@ from typing import cast
 from omni_encoder import Modality
 
 from .catalogue_file import SCHEMA, connect, format_of, make_or_update
-from .entries import ContentKey, ContentRow, FileRow, FileStamp, Location
+from .catalogue_rows import (
+    FILES,
+    FILES_1,
+    FILES_IN,
+    INSERT_FILE,
+    below,
+    file_rows,
+    location,
+    to_columns,
+)
+from .entries import ContentKey, ContentRow, FileRow, Location
 from .folders import FolderMark, FolderTable, Marks, folder_of
 from .sound_sqlite import SoundConnection, catalogue_read, open_sound
 from .sums import Sums, read_sums, write_sums
@@ -23,22 +33,6 @@ from .types import Problem
 
 CATALOGUE_NAME = "catalogue.sqlite"
 
-_MODALITIES = {str(modality): modality for modality in Modality}  # a third of Modality()'s time
-
-# By name: a catalogue that was taken over from format 1 has its columns in another order.
-_INSERT_FILE = (
-    "INSERT OR REPLACE INTO files (path, size, mtime_ns, inode, sidecar_size, sidecar_mtime_ns,"
-    " ctime_ns, state, content, modality, reason, message)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-
-_FILES = (
-    "SELECT path, size, mtime_ns, inode, sidecar_size, sidecar_mtime_ns, ctime_ns,"
-    " content, modality, reason, message FROM files WHERE path = ? OR (path >= ? AND path < ?)"
-)
-_FILES_1 = _FILES.replace("ctime_ns", "0")
-# Not those in the folders below: no separator follows the folder's own.
-_FILES_IN = _FILES.replace("path = ? OR", "instr(substr(path, ?), ?) = 0 AND")
 _FEW_FOLDERS = 8
 
 _SUSPECT = "INSERT OR IGNORE INTO suspects SELECT content, modality FROM files WHERE state = 'ok'"
@@ -127,10 +121,10 @@ class Catalogue:
     def each_under(self, root: bytes) -> Iterator[FileRow]:
         """All known files that are, or lie under, a root, one at a time; ended before any write."""
         # Who only reads may find a catalogue of format 1: then every file looks changed.
-        query = _FILES_1 if format_of(self._connection) == 1 else _FILES
-        found = self._connection.execute(query, (root, *_below(root)))
+        query = FILES_1 if format_of(self._connection) == 1 else FILES
+        found = self._connection.execute(query, (root, *below(root)))
         with catalogue_read(self._connection.path):
-            for _, row in _file_rows(found):
+            for _, row in file_rows(found):
                 yield row
 
     def files_in(self, folders: Collection[bytes], root: bytes) -> dict[bytes, FileRow]:
@@ -140,11 +134,11 @@ class Catalogue:
             return {path: row for path, row in found.items() if folder_of(path) in folders}
         rows: dict[bytes, FileRow] = {}
         for folder in folders:
-            first, end = _below(folder)
+            first, end = below(folder)
             values = (len(first) + 1, first[-1:], first, end)
-            found = self._connection.execute(_FILES_IN, values)
+            found = self._connection.execute(FILES_IN, values)
             with catalogue_read(self._connection.path):
-                rows.update(_file_rows(found))
+                rows.update(file_rows(found))
         return rows
 
     def folders_under(self, roots: Iterable[bytes]) -> dict[bytes, dict[bytes, FolderMark]]:
@@ -194,8 +188,8 @@ class Catalogue:
                 [(row.path, *(row.key or (None, None))) for row in files],
             )
             run.executemany(
-                _INSERT_FILE,
-                [_to_columns(row) for row in files],
+                INSERT_FILE,
+                [to_columns(row) for row in files],
             )
 
     def forget(self, paths: Iterable[bytes]) -> None:
@@ -285,7 +279,7 @@ class Catalogue:
         """The files that hold a content, sorted by path."""
         found = self._connection.execute(f"{_LOCATIONS} ORDER BY 1", key)
         with catalogue_read(self._connection.path):
-            return [_location(*row) for row in found.fetchall()]
+            return [location(*row) for row in found.fetchall()]
 
     def paths_of(self, key: ContentKey) -> set[bytes]:
         """The paths of the files that hold a content."""
@@ -298,7 +292,7 @@ class Catalogue:
         )
         with catalogue_read(self._connection.path):
             for content, modality, *place in found:
-                yield ContentKey(str(content), Modality(modality)), _location(*place)
+                yield ContentKey(str(content), Modality(modality)), location(*place)
 
     def changes(self) -> tuple[int, int]:
         """A value that is another one after any change, whoever made it."""
@@ -340,7 +334,7 @@ class Catalogue:
             before.update(
                 cast(
                     "list[tuple[bytes, str]]",
-                    self._connection.execute(query, (root, *_below(root))).fetchall(),
+                    self._connection.execute(query, (root, *below(root))).fetchall(),
                 )
             )
         gone = [(path,) for path in before.keys() - passed.keys()]
@@ -364,41 +358,6 @@ class Catalogue:
                 self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
-
-
-def _below(root: bytes) -> tuple[bytes, bytes]:
-    """The range of paths under a root: from `root/` up to, not including, `root0`."""
-    separator = os.fsencode(os.sep)
-    first = root if root.endswith(separator) else root + separator
-    return first, first[:-1] + bytes([first[-1] + 1])
-
-
-def _file_rows(found: Iterable[Sequence[object]]) -> Iterator[tuple[bytes, FileRow]]:
-    rows = cast("Iterable[tuple[bytes, int, int, int, int, int, int, str, str, str, str]]", found)
-    for path, *stamp, content, modality, reason, message in rows:
-        key = ContentKey(content, _MODALITIES[modality]) if content else None
-        yield path, FileRow(path, FileStamp(*stamp), key, reason, message)
-
-
-def _to_columns(row: FileRow) -> tuple[object, ...]:
-    stamp = row.stamp
-    return (
-        row.path,
-        stamp.size,
-        stamp.mtime_ns,
-        stamp.inode,
-        stamp.sidecar_size,
-        stamp.sidecar_mtime_ns,
-        stamp.ctime_ns,
-        "ok" if row.key else "failed",
-        *(row.key or (None, None)),
-        row.reason,
-        row.message,
-    )
-
-
-def _location(path: bytes, size: int, mtime_ns: int) -> Location:
-    return Location(bytes(memoryview(path)), int(size), int(mtime_ns))
 
 
 def _number(cursor: sqlite3.Cursor) -> int:

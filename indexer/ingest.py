@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from omni_encoder import Encoder
 from omni_encoder.media import caption_of
 
-from .catalogue import FileRow, FileStamp
 from .collection import Collection
+from .entries import FileRow, FileStamp
 from .folders import FolderMark, Marks, folder_of
 from .removal import departures
 from .scan import Scan, absolute, check_roots, is_under, scan

@@ -158,10 +158,7 @@ class Reader:
         means: Means = {kind: manifest.mean(kind) for kind in kinds}
 
         def look() -> Found:
-            state = self.state(manifest)
-            segments = (
-                [one for one in state.segments if one.entry.modality in kinds] if state else []
-            )
+            segments = self._segments(manifest, kinds)
             masks = self._masks(segments, condition, catalogue)
             return nearest(segments, search, means, masks)
 
@@ -195,6 +192,29 @@ class Reader:
                     if one.entry.modality in modalities
                 }
             return matches(segments, masks, self._names, wanted)
+
+        return self._trusted(manifest, look)
+
+    def counts(
+        self,
+        manifest: Manifest,
+        catalogue: Catalogue,
+        *,
+        modalities: Sequence[Modality] | None,
+        where: str,
+    ) -> dict[Modality, int]:
+        """How many items of each modality `nearest` looks at; see there."""
+        condition = Condition(where)
+        kinds = tuple(Modality) if modalities is None else tuple(modalities)
+
+        def look() -> dict[Modality, int]:
+            segments = self._segments(manifest, kinds)
+            counts: dict[Modality, int] = {}
+            for number, mask in (self._masks(segments, condition, catalogue) or {}).items():
+                live, kind = segments[number].live, segments[number].entry.modality
+                chosen = int(np.count_nonzero(mask if live is None else mask & live))
+                counts[kind] = counts.get(kind, 0) + chosen
+            return counts
 
         return self._trusted(manifest, look)
 
@@ -277,6 +297,10 @@ class Reader:
             f"the cache of {self._directory} changes as soon as it is written",
             hint="look after the drive, or whether a program writes to that folder",
         )
+
+    def _segments(self, manifest: Manifest, kinds: Sequence[Modality]) -> list[Segment]:
+        state = self.state(manifest)
+        return [one for one in state.segments if one.entry.modality in kinds] if state else []
 
     def _place_of(self, row: int) -> tuple[Segment, int] | None:
         """Where a row of the newest state lies; None if it isn't there."""

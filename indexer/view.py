@@ -49,6 +49,19 @@ class View:
             self._manifest, wanted, self._catalogue, modalities=modalities, where=where
         )
 
+    def counts(
+        self, where: str, *, modalities: Sequence[Modality] | None = None
+    ) -> dict[Modality, int]:
+        """How many items of each modality a filter leaves to search.
+
+        Raises:
+            QueryError: The filter isn't valid.
+            CollectionError: The table must be read and can't.
+        """
+        return self._reader.counts(
+            self._manifest, self._catalogue, modalities=modalities, where=where
+        )
+
     def scores(
         self, query: Float32[np.ndarray, " dim"], rows: Int64[np.ndarray, " rows"]
     ) -> Float32[np.ndarray, " rows"]:

@@ -122,12 +122,17 @@ def list_pretrained() -> list[tuple[str, str]]:
 def load_clip(rest: str) -> LoadedClip:
     """Load `MODEL/TAG` or `MODEL/FILE`; a tag wins over a file of the same name.
 
+    MODEL can be left out where the file's configuration lies beside it, which says the model.
+
     Raises:
         EncoderError: No such model or tag, the download fails, or a dependency is missing.
         CheckpointError: The file is missing, is of an unsafe kind, or is of another model, or
             nothing says which preprocessing it needs.
     """
     model_name, _, source = rest.partition("/")
+    alone = Path(rest).expanduser()
+    if alone.suffix in _SUFFIXES and (not model_name or _only_whole(alone, source)):
+        return _load_file(_open_clip(), "", alone.absolute())
     if not model_name or not source:
         raise EncoderError(
             f"open_clip:{rest} doesn't say which weights to use",
@@ -141,6 +146,11 @@ def load_clip(rest: str) -> LoadedClip:
     if path.suffix not in _SUFFIXES and not path.exists():
         raise _unknown(open_clip, model_name, source)
     return _load_file(open_clip, model_name, path.absolute())
+
+
+def _only_whole(alone: Path, source: str) -> bool:
+    """Whether there is a file of the whole name, and none of what follows its first folder."""
+    return alone.is_file() and not Path(source).expanduser().is_file()
 
 
 def _open_clip() -> _OpenClip:
@@ -232,6 +242,11 @@ def _load_file(open_clip: _OpenClip, model_name: str, path: Path) -> LoadedClip:
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint at {path}")
     beside = _config_beside(path)
+    if not model_name and not beside.get("model_cfg"):
+        raise CheckpointError(
+            f"{path} doesn't say which model it is of",
+            hint=f"name it: open_clip:MODEL/{path}; or put its {CONFIG_NAME} into the same folder",
+        )
     architecture = beside.get("model_cfg") or open_clip.get_model_config(model_name)
     if not isinstance(architecture, dict):
         raise _unknown(open_clip, model_name, str(path))
@@ -251,7 +266,7 @@ def _load_file(open_clip: _OpenClip, model_name: str, path: Path) -> LoadedClip:
             open_clip.load_checkpoint(model, str(path), weights_only=True)
     except _LOAD_ERRORS as error:
         raise CheckpointError(
-            f"{path} can't be loaded as {model_name}: {_first_line(error)}",
+            f"{path} can't be loaded as {model_name or CONFIG_NAME}: {_first_line(error)}",
             hint="name the model that the weights were saved from",
         ) from error
     except (pickle.UnpicklingError, EOFError) as error:
@@ -259,7 +274,8 @@ def _load_file(open_clip: _OpenClip, model_name: str, path: Path) -> LoadedClip:
             f"{path} is damaged, or holds more than tensors, so it isn't safe to load",
             hint="save the model's state_dict as .safetensors",
         ) from error
-    return _finish(open_clip, f"open_clip:{model_name}/{path}", origin, model, architecture)
+    name = f"open_clip:{model_name}/{path}" if model_name else f"open_clip:{path}"
+    return _finish(open_clip, name, origin, model, architecture)
 
 
 def _config_beside(path: Path) -> dict[str, object]:

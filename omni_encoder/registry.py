@@ -14,8 +14,8 @@ def load_encoder(name: str = DEFAULT_ENCODER, *, threads: int | None = None) -> 
 
     Args:
         name: `omni` for the shipped model, `omni:FILE` for a checkpoint of ours,
-            `open_clip:MODEL/TAG` or `open_clip:MODEL/FILE` for a CLIP model, `bridge` for the
-            untrained baseline of benchmarks.
+            `open_clip:MODEL/TAG` or `open_clip:MODEL/FILE` for a CLIP model (`open_clip:FILE` if
+            its configuration lies beside it), `bridge` for the untrained baseline of benchmarks.
         threads: How many torch threads to use; None leaves torch's own choice.
 
     Raises:

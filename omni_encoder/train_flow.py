@@ -10,9 +10,8 @@ validated on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import math
-import tomllib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +27,9 @@ from .flow_neighbours import NeighbourNoise
 from .model import OmniEncoder, centred, pad_ids
 from .shipped import shipped_checkpoint, shipped_tokens
 from .token_checkpoint import Tokenizers, load_tokenizers
-from .train_config import TrainConfig, TrainingError, read_config
+from .train_config import TrainConfig, TrainingError
 from .train_data import TrainItem, read_items
+from .train_flow_config import FlowConfig, read_flow_config
 from .train_records import append_log, append_validation, save_progress
 from .train_token_data import ImageSource, SoundSource, token_features
 from .types import Modality
@@ -41,80 +41,6 @@ _MEDIA = (Modality.IMAGE, Modality.AUDIO)
 # Of a number drawn for each step: words have their text's vector beside them below the first share,
 # and beyond the others nothing but the search vector stands as the condition.
 _WORDS_WITH_VECTOR, _VECTOR_ALONE_TO_MEDIA, _VECTOR_ALONE_TO_TEXT = 0.4, 0.75, 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class FlowConfig:
-    """The `[flow]` section of a training run.
-
-    Attributes:
-        encoder: The checkpoint to start from; the shipped one if not given.
-        tokens: Its tokenizers; the shipped ones if not given.
-        steps: Steps.
-        batch: Items a step.
-        rate: Peak learning rate.
-        warmup: Steps until the learning rate peaks; it falls to zero as a cosine.
-        weight_decay: Decoupled weight decay of matrices.
-        media_share: Share of the steps that learn to draw pictures and sounds; the rest learn to
-            write. Kinds of media are drawn by the square root of how many items they have.
-        drop: Share of rows that are trained without their condition, which guidance needs.
-        block: Texts are padded to a multiple of so many tokens.
-        words: Longest caption, in tokens; longer ones are cut.
-        inner: Inner width of the code heads.
-        rank: Of the backbone's corrections.
-        vector_noise: Longest noise added to search vectors, which are at unit length: what the
-            encoder was trained on looks surer to it than what it will meet.
-        near: Words kept near each word for cheap noise; 0 writes the law out.
-        save_every: Steps between saves.
-        validate_every: Steps between validations.
-    """
-
-    encoder: Path | None = None
-    tokens: Path | None = None
-    steps: int = 2000
-    batch: int = 32
-    rate: float = 1e-3
-    warmup: int = 100
-    weight_decay: float = 0.02
-    media_share: float = 0.5
-    drop: float = 0.1
-    block: int = 16
-    words: int = 30
-    inner: int = 128
-    rank: int = 48
-    vector_noise: float = 0.6
-    near: int = 64
-    save_every: int = 100
-    validate_every: int = 500
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "warmup", "block", "words", "save_every", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.drop < 1:
-            raise ValueError(f"drop must be in [0, 1), got {self.drop}")
-        if not 0 <= self.media_share <= 1:
-            raise ValueError(f"media_share must be in [0, 1], got {self.media_share}")
-
-
-def read_flow_config(path: Path) -> tuple[TrainConfig, FlowConfig]:
-    """Read a run's TOML file that has a `[flow]` section.
-
-    Raises:
-        TrainingError: The file is missing, is not TOML, or a value is unknown or out of range.
-    """
-    common = read_config(path)
-    table: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8")).get("flow", {})
-    unknown = sorted(table.keys() - {field.name for field in fields(FlowConfig)})
-    if unknown:
-        raise TrainingError(f"{path}: unknown setting flow.{unknown[0]}")
-    for name in ("encoder", "tokens"):
-        if name in table:
-            table[name] = path.resolve().parent / str(table[name])
-    try:
-        return common, FlowConfig(**table)  # pyright: ignore[reportArgumentType] - checked above
-    except (TypeError, ValueError) as error:
-        raise TrainingError(f"{path}: flow: {error}", hint="see docs/training.md") from error
 
 
 def train_flow(config: Path, *, resume: bool = True, progress: Progress | None = None) -> Path:

@@ -94,7 +94,7 @@ class Calibrator:
         Args:
             asked: The query's modality; see `leading` for one of several parts.
             found: Scores and modalities of hits.
-            items: How many items of each modality the collection has.
+            items: How many items of each modality were searched.
             strange: Whether the query is; see `strange`.
 
         Returns:

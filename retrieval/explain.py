@@ -138,7 +138,7 @@ def explain(
         contributions=_contributions(retriever, query, composed, own),
         matched=matched,
         words=_words(query, record),
-        judgement=retriever.judge(composed, score, record),
+        judgement=retriever.judge(query, composed, (score, record)),
         caption=_caption(retriever, record, own),
         picture=picture,
     )

@@ -10,8 +10,8 @@ class Judgement:
 
     Attributes:
         percentile: How many percent of unrelated pairs score lower.
-        expected: How many unrelated items are expected to score as high in a collection of this
-            size.
+        expected: How many unrelated items are expected to score as high among as many as were
+            searched: all of the collection, or what its filters leave.
         weak: Whether the hit may as well be chance; see `retrieval.calibrate`.
     """
 

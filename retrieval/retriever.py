@@ -1,6 +1,6 @@
 """Answers queries of any mix of texts, media files and known items from a collection."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -154,7 +154,7 @@ class Retriever:
             hits = self._with_imagined(query, composed.vector, excluded)
         else:
             hits = self._plain(query, composed.vector, excluded)
-        return self._judged(composed, hits)
+        return self._judged(query, composed, hits)
 
     def _plain(
         self, query: Query, vector: Float32[np.ndarray, " dim"], excluded: set[str]
@@ -211,11 +211,13 @@ class Retriever:
         parts = [self._encode(spoken(term) if quoted else term) for term in query.terms]
         return Composed(tuple(parts), self._composer(query).compose(parts))
 
-    def judge(self, composed: Composed, score: float, record: Record) -> Judgement | None:
+    def judge(
+        self, query: Query, composed: Composed, hit: tuple[float, Record]
+    ) -> Judgement | None:
         """What the score of an item means; None where the encoder has no reference."""
-        return self._judged(composed, [Hit(1, score, record)])[0].judgement
+        return self._judged(query, composed, [Hit(1, *hit)])[0].judgement
 
-    def _judged(self, composed: Composed, hits: list[Hit]) -> list[Hit]:
+    def _judged(self, query: Query, composed: Composed, hits: list[Hit]) -> list[Hit]:
         """The hits with what their scores mean, weak ones last, if the encoder has a reference."""
         if self._calibrator is None or not hits:
             return hits
@@ -223,7 +225,7 @@ class Retriever:
         judged = self._calibrator.judge(
             leading(composed.parts),
             found,
-            items=self._collection.counts(),
+            items=self._searched(query),
             strange=self._calibrator.strange(composed.parts),
         )
         marked = [
@@ -233,6 +235,14 @@ class Retriever:
         # A stable sort: within both parts the order stays.
         marked.sort(key=lambda hit: hit.judgement is not None and hit.judgement.weak)
         return [replace(hit, rank=rank) for rank, hit in enumerate(marked, start=1)]
+
+    def _searched(self, query: Query) -> Mapping[Modality, int]:
+        """How many items of each modality a query looks at: a filter takes the others out."""
+        where = combined(query.where, query.files)
+        view = None if where is None else self._collection.view()
+        if where is None or view is None:
+            return self._collection.counts()
+        return view.counts(where, modalities=query.modalities)
 
     def _nearest(
         self, query: Query, vector: Float32[np.ndarray, " dim"], *, excluded: set[str]

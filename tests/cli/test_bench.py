@@ -27,7 +27,7 @@ def test_the_list_names_every_benchmark_and_what_it_needs(omnidex: Callable[...,
     assert ended.code == 0
     assert "coco-5k\tretrieval\t" in ended.out
     assert {entry["name"] for entry in listed} >= {
-        *("flickr30k", "mixbench", "manifest", "turns", "composed", "mixed", "weak"),
+        *("flickr30k", "mixbench", "manifest", "turns", "composed", "mixed", "weak", "imagine"),
         *("ann", "ingest", "encode", "rerank", "generate", "cold-start", "startup", "memory"),
     }
     assert all(entry["layout"] for entry in listed if entry["kind"] == "retrieval")
@@ -151,6 +151,51 @@ def test_tables_go_into_a_page_or_to_stdout(folder: Path, omnidex: Callable[...,
     assert "| text → image | 3 | 3 | 0.333 |" in printed.out
     assert "omni S@1" in (folder / "r.md").read_text()
     assert omnidex("bench", "tables", "none.jsonl").code == 2
+
+
+def test_tables_are_made_of_kept_results_and_what_is_absent_is_said_or_measured(
+    folder: Path, omnidex: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from omnidex_benchmarks import registry
+    from omnidex_benchmarks.system import SystemBenchmark
+    from omnidex_benchmarks.timing import spread
+
+    figures = {"ratio": 2.0, "ratios": spread([1.0, 3.0]), "unit": "one / another"}
+    runs: list[str] = []
+
+    def find(name: str) -> SystemBenchmark:
+        return SystemBenchmark(name, "A clock", lambda _: runs.append(name) or figures)
+
+    monkeypatch.setattr(registry, "find", find)
+    places = ("startup", "encode", "training", "stars")
+    marks = "".join(f"<!-- table: {name} -->\n\nold {name}\n\n<!-- end -->\n" for name in places)
+    (folder / "r.md").write_text(marks)
+    assert omnidex("bench", "run", "startup").code == 0
+    assert omnidex("bench", "run", "encode", "--quick").code == 0  # too little for a table
+    runs.clear()
+
+    kept = omnidex("bench", "tables", "--write", "r.md")
+    once = (folder / "r.md").read_text()
+    measured = omnidex("bench", "tables", "--measure", "--write", "r.md", "--json")
+    printed = omnidex("bench", "tables")
+
+    assert (kept.code, measured.code, printed.code) == (0, 0, 0)
+    assert "| one / another | 2.00; 1.00 to 3.00 |  |" in once
+    assert "`omnidex bench run startup`" in once
+    assert "| text → image | 9.24 | 9.41 |" in once  # of the shipped generating half
+    assert ("old encode" in once, "old startup" in once) == (True, False)
+    assert "encode: no result is kept" in kept.err
+    assert "stars: stays as it is, for there is no table of that name" in kept.err
+    assert "omnidex bench run encode --results omnidex-results" in kept.err
+    assert runs == ["encode"]
+    assert "old encode" not in (folder / "r.md").read_text()
+    assert "## startup" in printed.out
+    assert omnidex("bench", "tables", "--measure").code == 2
+    assert omnidex("bench", "run", "ingest").code == 0  # whose figures these aren't
+    unlike = omnidex("bench", "tables")
+    assert unlike.code == 2
+    assert "the result of ingest of 20" in unlike.err
+    assert "omnidex bench run ingest" in unlike.err
 
 
 def test_a_check_that_fails_exits_with_1(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer import Collection
-from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
+from indexer.entries import ContentKey, ContentRow, FileRow, FileStamp
 from indexer.rows import MODALITIES, ItemRow
 from omni_encoder.media import MediaInfo
 from tests.toy import DIM, ToyEncoder

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from indexer import Collection, SearchMode
-from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
+from indexer.entries import ContentKey, ContentRow, FileRow, FileStamp
 from indexer.remote import STATE_NAME, Remote, _alive, mirror, remote_of, uri_of
 from indexer.rows import ItemRow
 from indexer.table import VectorTable

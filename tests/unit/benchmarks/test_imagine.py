@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omnidex_benchmarks import registry, results
 from omnidex_benchmarks.imagine import ImagineOptions, run
+from omnidex_benchmarks.measured import newest
+from omnidex_benchmarks.protocol import Request
 from PIL import Image
 
-from omni_encoder import MediaItem, MediaLayout, Modality
+from omni_encoder import MediaItem, MediaLayout, Modality, OmniError
 from retrieval.decoded import first_item
 from tests.toy import ToyEncoder
 
@@ -97,6 +100,28 @@ def test_a_drawer_that_knows_is_used_and_one_that_does_not_is_not(
         # What tells nothing is rarely used, and never helps for sure.
         assert left["cases"][name]["differences"]["mrr"]["interval"][0] <= 0
     json.dumps(helped)
+
+
+def test_it_is_run_by_name_and_goes_on_from_what_was_drawn(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knows = Knows(manifest.parent)
+    monkeypatch.setattr("retrieval.imagine.ModelDrawer", lambda: knows)
+    request = Request(encoder=ToyEncoder, data=manifest, limit=4, cache=tmp_path / "vectors")
+
+    first, again = (
+        results.run(registry.find("imagine"), request, folder=tmp_path).document for _ in range(2)
+    )
+
+    assert knows.drawn == 2 * 3 * 4  # both cases, three seeds; the second run drew nothing
+    assert first["cases"]["text->image"]["queries"] == 4
+    assert again["cases"]["text->image"]["fused"] == first["cases"]["text->image"]["fused"]
+    assert newest(tmp_path, "imagine", data=first["data"]["digest"]) == json.loads(
+        json.dumps(again)
+    )
+    assert newest(tmp_path, "imagine", data="of other data") is None
+    with pytest.raises(OmniError, match="imagine has no data"):
+        registry.find("imagine").measure(Request(encoder=ToyEncoder))
 
 
 def test_too_few_queries_are_refused() -> None:

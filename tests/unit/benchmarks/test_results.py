@@ -184,11 +184,14 @@ def test_the_report_is_one_page_with_tables_plots_thumbnails_and_failures(
         },
     )
     results.run(clock, Request(encoder=NumberEncoder), folder=tmp_path / "r")
+    row = {"nonsense_weak": 0.975, "nonsense_results": 40, "true_kept": 0.9, "true_first_hits": 10}
+    weak = SystemBenchmark("weak", "Weak", lambda _: {"directions": {"all": row}}, kind="asking")
+    asked = results.run(weak, Request(encoder=NumberEncoder), folder=tmp_path / "r")
 
     sections = collect([tmp_path / "r"])
     text = page(sections)
 
-    assert {section.name for section in sections} == {"coco-5k", "clock"}
+    assert {section.name for section in sections} == {"coco-5k", "clock", "weak"}
     assert 'src="data:image/jpeg;base64,' in text
     assert "A &lt;clock&gt;" in text
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)|url\((?!#)|@import|<script", text)
@@ -198,6 +201,12 @@ def test_the_report_is_one_page_with_tables_plots_thumbnails_and_failures(
     table = markdown(sections)
     assert "| text->image |" in table
     assert "Success@k" in table
+    assert "## weak" in table
+    assert "| all | 40 | 0.975 | 10 | 0.900 |" in table
+    assert "0.975</td>" in text
+    assert "| weak |" not in table  # it is no timing
+    with pytest.raises(OmniError, match="no figures of queries"):
+        compare_results(asked.path, asked.path)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +215,7 @@ def test_the_report_is_one_page_with_tables_plots_thumbnails_and_failures(
         ("omni", "omni"),
         ("open_clip:ViT-B-32/laion2b", "open_clip:ViT-B-32/laion2b"),
         ("open_clip:peer/runs/peer/model.safetensors", "open_clip:peer"),
+        ("open_clip:/runs/peer/model.safetensors", "open_clip:model.safetensors"),
         ("omni:runs/new/omni.safetensors", "omni:omni.safetensors"),
     ],
 )
@@ -254,7 +264,8 @@ def test_tables_are_replaced_between_their_marks_and_nothing_else_is(tmp_path: P
         )
     miniatures.write_lines(tmp_path / "m.jsonl", rows)
     encoders = {"bridge": lambda: NumberEncoder(wrong=1), "omni": NumberEncoder}
-    made = result_tables(tmp_path / "m.jsonl", encoders, split=None, folder=tmp_path / "r")
+    request = Request(encoder=NumberEncoder, data=tmp_path / "m.jsonl")
+    made = result_tables(encoders, request, folder=tmp_path / "r")
     page_file = tmp_path / "results.md"
     marks = "".join(f"<!-- table: {name} -->old<!-- end -->\n\nprose\n\n" for name in made)
     page_file.write_text(f"# Results\n\n{marks}")

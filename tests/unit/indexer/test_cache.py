@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer import Collection, Merge, Nearest, SearchMode, build, maintenance, segment
-from indexer.catalogue import Catalogue, ContentKey, ContentRow, FileRow, FileStamp
+from indexer.catalogue import Catalogue
+from indexer.entries import ContentKey, ContentRow, FileRow, FileStamp
 from indexer.exact import centre_rows
 from indexer.manifest import newest_version, read_manifest
 from indexer.planner import Search, nearest

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer import Collection, Nearest, Record
-from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
+from indexer.entries import ContentKey, ContentRow, FileRow, FileStamp
 from indexer.manifest import REFERENCE_WEIGHT
 from indexer.rows import ItemRow
 from indexer.table import VectorTable

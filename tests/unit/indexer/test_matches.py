@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from indexer import Collection, FileFilter
-from indexer.catalogue import ContentKey, ContentRow, FileRow, FileStamp
+from indexer.entries import ContentKey, ContentRow, FileRow, FileStamp
 from indexer.manifest import read_manifest
 from indexer.matches import K1, B, Matches, Wanted
 from indexer.reader import Reader

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
-from indexer.catalogue import ContentKey, FileStamp
+from indexer.entries import ContentKey, FileStamp
 from indexer.exchange import (
     EVENT_BYTES,
     Contents,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from indexer import Collection, IngestOptions, ingest
-from indexer.catalogue import FileRow, FileStamp
+from indexer.entries import FileRow, FileStamp
 from indexer.shard_writer import EngineError, ShardWriter
 from indexer.shards import Chunk, Shard, encode_shard, plan_shards
 from indexer.types import Tally

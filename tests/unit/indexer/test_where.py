@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.catalogue import Catalogue, ContentKey, FileRow, FileStamp
+from indexer.catalogue import Catalogue
+from indexer.entries import ContentKey, FileRow, FileStamp
 from indexer.facts import FactsFile, write_facts
 from indexer.where import COLUMNS, FACTS, Condition, FileFilter
 from omni_encoder import Modality, QueryError

@@ -229,6 +229,30 @@ def test_a_configuration_beside_the_file_decides_model_and_preprocessing(
     assert np.abs(ours - expected.numpy()).max() < 1e-5
 
 
+def test_a_file_with_its_configuration_beside_it_needs_no_model_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare, kept = tmp_path / "bare", tmp_path / "kept"
+    for place in (bare, kept):
+        place.mkdir()
+        (place / "w.safetensors").write_bytes((folder / "tiny.safetensors").read_bytes())
+    (kept / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG}))
+    monkeypatch.chdir(tmp_path)
+
+    absolute = load_encoder(f"open_clip:{kept / 'w.safetensors'}")
+    relative = load_encoder("open_clip:kept/w.safetensors")
+    named = load_encoder(f"open_clip:anything/{kept / 'w.safetensors'}")
+
+    assert absolute.spec.name == relative.spec.name == f"open_clip:{kept / 'w.safetensors'}"
+    assert load_encoder(absolute.spec.name).spec == absolute.spec
+    assert named.spec.fingerprint == absolute.spec.fingerprint
+    with pytest.raises(CheckpointError, match="which model it is of") as caught:
+        load_encoder(f"open_clip:{bare / 'w.safetensors'}")
+    assert f"open_clip:MODEL/{bare}" in caught.value.hint
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        load_encoder(f"open_clip:{tmp_path / 'absent.safetensors'}")
+
+
 @pytest.mark.parametrize("broken", ["{", "[]", '{"preprocess_cfg": {"resize_mode": "crop"}}'])
 def test_a_broken_configuration_beside_the_file_is_an_error(
     broken: str, folder: Path, tmp_path: Path

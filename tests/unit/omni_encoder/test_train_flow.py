@@ -15,7 +15,7 @@ from omni_encoder.generator import OmniGenerator
 from omni_encoder.model import tiny_checkpoint
 from omni_encoder.token_checkpoint import read_tensors
 from omni_encoder.train_config import TrainingError
-from omni_encoder.train_flow import read_flow_config
+from omni_encoder.train_flow_config import read_flow_config
 from omni_encoder.train_stages import train
 from omni_encoder.types import MediaItem, Modality
 

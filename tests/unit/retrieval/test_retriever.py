@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from indexer import Collection, ingest
+from indexer.where import FileFilter
 from omni_encoder import (
     Encoder,
     EncoderError,
@@ -16,6 +17,7 @@ from omni_encoder import (
     QueryError,
 )
 from retrieval import Query, Retriever, Term
+from retrieval.reference import Cohort, Reference
 from tests.toy import ToyEncoder
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 200, 30), "blue": (20, 30, 230)}
@@ -274,3 +276,30 @@ def test_an_empty_collection_has_no_hits(tmp_path: Path) -> None:
 
     with Retriever.open(tmp_path / "empty", encoder=encoder) as retriever:
         assert retriever.search(Query((Term.text("red"),))) == []
+
+
+def test_unrelated_items_are_expected_only_among_those_that_a_filter_leaves(
+    directory: Path, folder: Path
+) -> None:
+    encoder = ToyEncoder()
+    rows = np.random.default_rng(0).standard_normal((300, encoder.spec.dim))
+    unrelated = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    cohort = Cohort(unrelated, np.arange(300))
+    cohorts = {Modality.TEXT: cohort, Modality.IMAGE: cohort}
+    reference = Reference(encoder.spec.fingerprint, cohorts, {})
+
+    with Retriever(Collection.open(directory), lambda: encoder, reference=reference) as retriever:
+
+        def expected(**options: object) -> float:
+            term = Term.like(id_of(retriever, "red.png"))
+            hit = retriever.search(Query((term,), modalities=(Modality.IMAGE,), **options))[-1]
+            assert hit.judgement is not None
+            share = 1 - hit.judgement.percentile / 100
+            assert share > 0.01
+            return hit.judgement.expected / share  # as many items as were searched
+
+        assert expected() == pytest.approx(6)
+        assert expected(where="true") == pytest.approx(6)
+        assert expected(where="path LIKE '%again%'") == pytest.approx(3)
+        assert expected(where="path NOT LIKE '%again%'") == pytest.approx(3)
+        assert expected(files=FileFilter(folders=(folder,))) == pytest.approx(6)

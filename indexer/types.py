@@ -286,7 +286,7 @@ class IngestOptions:
     batch_items: int = 16
     decode_threads: int = 2
     in_flight_bytes: int = 256 * 2**20
-    commit_rows: int = 256
+    commit_rows: int = 1024
     commit_seconds: float = 5.0
     retry_failed: bool = False
     prune: bool = False

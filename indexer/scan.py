@@ -7,8 +7,8 @@ passed over, and why, is kept too.
 import os
 import stat
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
@@ -92,6 +92,10 @@ class _Folder:
 
     def __post_init__(self) -> None:
         self.sidecars = _sidecars(self.names)
+
+    def at(self, name: str) -> str:
+        """The path of an entry."""
+        return os.path.join(self.path, name)  # noqa: PTH118 - a tenth of the time of a Path
 
 
 def absolute(path: Path) -> Path:
@@ -199,31 +203,51 @@ def _scan_folder(root: Path, rules: Rules, marks: Marks, found: Scan) -> None:
     stack: list[tuple[str, tuple[Layer, ...]]] = [(os.fspath(root), ())]
     while stack:
         current, layers = stack.pop()
-        try:
-            with os.scandir(current) as listing:
-                entries = list(listing)
-        except OSError as error:
-            message = f"the folder can't be listed: {error.strerror}"
-            found.problems.append(Problem(Path(current), "unreadable", message))
-            continue
-        names = {entry.name for entry in entries}
-        if MANIFEST_NAME in names:
-            found.passed[os.fsencode(current)] = Passed.COLLECTION
-            continue
-        if IGNORE_NAME in names:
+        with ExitStack() as opened:
             try:
-                layers = (*layers, read_ignore_file(current))
-            except (OSError, ValueError) as error:
-                # Better to leave out too much than what was meant to stay private.
-                message = f"its {IGNORE_NAME} can't be used, so the folder is left out: {error}"
-                found.problems.append(Problem(Path(current), "ignore_file", message))
+                entries = opened.enter_context(_listed(current))
+            except OSError as error:
+                message = f"the folder can't be listed: {error.strerror}"
+                found.problems.append(Problem(Path(current), "unreadable", message))
                 continue
-        if all(name.startswith(".") for name in names):
-            found.bare_folders.add(os.fsencode(current))
-        folder = _Folder(current, names, layers)
-        inner, taken = _look(entries, folder, rules, found)
-        _stamp_all(taken, folder, marks, found)
-        stack += [(path, layers) for path in inner]
+            names = {entry.name for entry in entries}
+            if MANIFEST_NAME in names:
+                found.passed[os.fsencode(current)] = Passed.COLLECTION
+                continue
+            if IGNORE_NAME in names:
+                try:
+                    layers = (*layers, read_ignore_file(current))
+                except (OSError, ValueError) as error:
+                    # Better to leave out too much than what was meant to stay private.
+                    message = f"its {IGNORE_NAME} can't be used, so the folder is left out: {error}"
+                    found.problems.append(Problem(Path(current), "ignore_file", message))
+                    continue
+            if all(name.startswith(".") for name in names):
+                found.bare_folders.add(os.fsencode(current))
+            folder = _Folder(current, names, layers)
+            inner, taken = _look(entries, folder, rules, found)
+            _stamp_all(taken, folder, marks, found)
+            stack += [(path, layers) for path in inner]
+
+
+@contextmanager
+def _listed(folder: str) -> Generator[Sequence[os.DirEntry[str]], None, None]:
+    """The entries of a folder, to be looked at before it is closed.
+
+    The system is asked for them by name alone, not by path, which takes a tenth less time; so what
+    `path` says of them is the name too.
+    """
+    if os.scandir not in os.supports_fd:  # Windows
+        with os.scandir(folder) as listing:
+            yield list(listing)
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with os.scandir(descriptor) as listing:
+            entries = list(listing)
+        yield entries
+    finally:
+        os.close(descriptor)
 
 
 def _look(
@@ -247,11 +271,12 @@ def _look(
         if entry in plain or name == IGNORE_NAME:
             continue
         if entry.is_dir(follow_symlinks=False):
-            reason = rules.folder(name, entry.path, folder.layers)
+            path = folder.at(name)
+            reason = rules.folder(name, path, folder.layers)
             if reason is None:
-                inner.append(entry.path)
+                inner.append(path)
             else:
-                found.passed[os.fsencode(entry.path)] = reason
+                found.passed[os.fsencode(path)] = reason
         elif _take(entry, folder, rules, found):
             taken.append(entry)
     if folder.sidecars:
@@ -261,8 +286,8 @@ def _look(
 
 def _take(entry: os.DirEntry[str], folder: _Folder, rules: Rules, found: Scan) -> bool:
     """Whether an entry that is no folder is a media file to be taken."""
-    suffix = _suffix(entry.name)
-    reason = rules.file(entry.name, entry.path, folder.layers)
+    suffix, path = _suffix(entry.name), folder.at(entry.name)
+    reason = rules.file(entry.name, path, folder.layers)
     if reason is None and _is_linked_folder(entry):
         found.ignored["linked folder"] += 1
         reason = Passed.LINK
@@ -270,7 +295,7 @@ def _take(entry: os.DirEntry[str], folder: _Folder, rules: Rules, found: Scan) -
         found.ignored[suffix or "no suffix"] += 1
         reason = Passed.NOT_MEDIA
     if reason is not None:
-        found.passed[os.fsencode(entry.path)] = reason
+        found.passed[os.fsencode(path)] = reason
     return reason is None
 
 
@@ -278,7 +303,7 @@ def _stamp_all(
     taken: Sequence[os.DirEntry[str]], folder: _Folder, marks: Marks, found: Scan
 ) -> None:
     """Take the media files of a folder, or count them if it is as it was marked."""
-    sound, statuses = _sound(taken, found)
+    sound, statuses = _sound(taken, folder, found)
     numbers = list(chain.from_iterable(map(_NUMBERS, statuses)))
     besides = _besides(sound, folder, found)
     sound = [entry for entry in sound if entry.name in besides] if folder.sidecars else sound
@@ -296,11 +321,11 @@ def _stamp_all(
     found.looked[key] = digest
     for entry in sound:
         stamp = make_stamp(entry.stat(), besides.get(entry.name))
-        found.files[os.fsencode(entry.path)] = stamp
+        found.files[os.fsencode(folder.at(entry.name))] = stamp
 
 
 def _sound(
-    taken: Sequence[os.DirEntry[str]], found: Scan
+    taken: Sequence[os.DirEntry[str]], folder: _Folder, found: Scan
 ) -> tuple[Sequence[os.DirEntry[str]], list[os.stat_result]]:
     """Those that are regular files, or links to one, and the status that each keeps from now on."""
     with suppress(OSError):
@@ -313,7 +338,7 @@ def _sound(
             regular(entry.stat())
             sound.append(entry)
         except OSError as error:
-            found.problems.append(_not_looked_at(Path(entry.path), error))
+            found.problems.append(_not_looked_at(Path(folder.at(entry.name)), error))
     return sound, [entry.stat() for entry in sound]
 
 
@@ -329,7 +354,7 @@ def _besides(
                 besides[entry.name] = _sidecar_status(entry.name, folder)
         except OSError as error:
             del besides[entry.name]
-            found.problems.append(_not_looked_at(Path(entry.path), error))
+            found.problems.append(_not_looked_at(Path(folder.at(entry.name)), error))
     return besides
 
 

@@ -7,8 +7,8 @@ passed over, and why, is kept too.
 import os
 import stat
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
@@ -21,7 +21,7 @@ from .entries import FileStamp
 from .folders import FolderMark, Marks, digest_of, folder_of
 from .manifest import MANIFEST_NAME
 from .selection import IGNORE_NAME, Layer, Passed, Rules, Selection, read_ignore_file
-from .stamps import make_stamp, regular
+from .stamps import listed, make_stamp, regular
 from .types import Problem
 
 _SUFFIXES = frozenset(SUFFIXES)
@@ -205,7 +205,7 @@ def _scan_folder(root: Path, rules: Rules, marks: Marks, found: Scan) -> None:
         current, layers = stack.pop()
         with ExitStack() as opened:
             try:
-                entries = opened.enter_context(_listed(current))
+                entries = opened.enter_context(listed(current))
             except OSError as error:
                 message = f"the folder can't be listed: {error.strerror}"
                 found.problems.append(Problem(Path(current), "unreadable", message))
@@ -228,26 +228,6 @@ def _scan_folder(root: Path, rules: Rules, marks: Marks, found: Scan) -> None:
             inner, taken = _look(entries, folder, rules, found)
             _stamp_all(taken, folder, marks, found)
             stack += [(path, layers) for path in inner]
-
-
-@contextmanager
-def _listed(folder: str) -> Generator[Sequence[os.DirEntry[str]], None, None]:
-    """The entries of a folder, to be looked at before it is closed.
-
-    The system is asked for them by name alone, not by path, which takes a tenth less time; so what
-    `path` says of them is the name too.
-    """
-    if os.scandir not in os.supports_fd:  # Windows
-        with os.scandir(folder) as listing:
-            yield list(listing)
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with os.scandir(descriptor) as listing:
-            entries = list(listing)
-        yield entries
-    finally:
-        os.close(descriptor)
 
 
 def _look(
@@ -371,9 +351,11 @@ def _suffix(name: str) -> str:
 
 def _sidecars(names: set[str]) -> set[str]:
     """The names in a folder that are captions of others."""
-    texts = {name for name in names if name[-4:] in (".txt", ".TXT")}
-    if not texts or len(texts) == len(names):
+    # Most folders hold texts alone or none: that is counted at once, as no name holds a zero.
+    listed = "\0".join((*names, ""))
+    if listed.count(".txt\0") + listed.count(".TXT\0") in (0, len(names)):
         return set()
+    texts = {name for name in names if name[-4:] in (".txt", ".TXT")}
     hosts = (name for name in names - texts if _suffix(name) in SUFFIXES)
     media = (name for name in hosts if SUFFIXES[_suffix(name)] is not Modality.TEXT)
     return texts & {candidate for name in media for candidate in sidecar_names(name)}

@@ -128,6 +128,14 @@ class FactsFile:
         Raises:
             CacheDamaged: They aren't what was written.
         """
+        return list(map(to_facts, cast("list[int]", rows.tolist()), self.values(positions)))
+
+    def values(self, positions: Int64[np.ndarray, " chosen"]) -> list[tuple[object, ...]]:
+        """The `FACTS` at some positions, in the same order.
+
+        Raises:
+            CacheDamaged: They aren't what was written.
+        """
         found: list[tuple[object, ...]] = []
         with _sound():
             for position in cast("list[int]", positions.tolist()):
@@ -137,7 +145,7 @@ class FactsFile:
             sums = cast("list[int]", self._sums[positions].tolist())
             if sums != list(map(checksum, found)):
                 raise CacheDamaged("what is known of an item has changed")
-        return list(map(to_facts, cast("list[int]", rows.tolist()), found))
+        return found
 
     def find(self, content_prefix: str) -> Int64[np.ndarray, " found"]:
         """The positions of the items whose content begins with some hexadecimal digits.

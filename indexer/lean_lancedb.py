@@ -28,7 +28,7 @@ def _enter_client() -> None:
 
 _enter_client()
 
-from lancedb import connect  # noqa: E402 - the client must be entered before
+from lancedb import Session, connect  # noqa: E402 - the client must be entered before
 from lancedb.table import Table  # noqa: E402 - the same
 
-__all__ = ["Table", "connect"]
+__all__ = ["Session", "Table", "connect"]

@@ -1,5 +1,6 @@
 """Reading and encoding changed files in this process."""
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 
@@ -11,6 +12,10 @@ from .entries import FileRow, FileStamp
 from .journal import Journal
 from .types import IngestOptions, Phase, Progress, Tally
 from .writer import Writer
+
+COMMIT_SHARE = 0.01
+"""A long run commits after this share of its time: every commit leaves a list of all pieces so far,
+which grows by 150 bytes each, so ten hours of a commit every five seconds would leave 4 GB."""
 
 
 class LocalRun:
@@ -47,7 +52,7 @@ class LocalRun:
         tally, writer, options = self._tally, self._writer, self._options
         run = EncodingRun(self._collection.spec, self._load, writer, tally, options)
         journal = Journal(self._collection.directory)
-        settled = -1
+        settled, started = -1, time.monotonic()
         with closing(run.steps(changed, known, Decoding(journal))) as steps:
             for _ in steps:
                 if settled != tally.settled:
@@ -55,7 +60,8 @@ class LocalRun:
                     done, items = tally.bytes, writer.items
                     tell(Progress(Phase.READ, settled, total, done, bytes_total, items))
                 rows, seconds = writer.waiting()
-                if rows >= options.commit_rows or seconds >= options.commit_seconds:
+                most = max(options.commit_seconds, COMMIT_SHARE * (time.monotonic() - started))
+                if rows >= options.commit_rows or seconds >= most:
                     writer.commit()
 
     def _load(self) -> Encoder:

@@ -2,10 +2,35 @@
 
 import os
 import stat
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 from .entries import FileStamp
 
 _SIGNED_63 = 2**63 - 1  # SQLite's integers; some file systems use inode numbers beyond
+
+
+@contextmanager
+def listed(folder: str) -> Generator[Sequence[os.DirEntry[str]], None, None]:
+    """The entries of a folder, to be looked at before it is closed.
+
+    The system is asked for them by name alone, not by path, which takes a tenth less time; so what
+    `path` says of them is the name too.
+
+    Raises:
+        OSError: It can't be listed.
+    """
+    if os.scandir not in os.supports_fd:  # Windows
+        with os.scandir(folder) as listing:
+            yield list(listing)
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with os.scandir(descriptor) as listing:
+            entries = list(listing)
+        yield entries
+    finally:
+        os.close(descriptor)
 
 
 def regular(status: os.stat_result) -> os.stat_result:

@@ -6,15 +6,13 @@ exact in float64, so what is added bit by bit equals what would be summed anew.
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float16, Float64, Int8
 
 from omni_encoder import Modality
 
-if TYPE_CHECKING:
-    from .rows import ItemRow
+from .rows import MODALITIES, ItemRow
 
 SUMS_SCHEMA = """
 CREATE TABLE sums (
@@ -27,7 +25,29 @@ Sums = Mapping[Modality, tuple[int, Float64[np.ndarray, " dim"]]]
 """How many items of each modality there are, and the sum of their vectors."""
 
 
-def with_rows(sums: Sums, rows: Sequence["ItemRow"]) -> Sums:
+class Total:
+    """Sums of vectors, batch by batch."""
+
+    def __init__(self) -> None:
+        self._sums: dict[Modality, tuple[int, Float64[np.ndarray, " dim"]]] = {}
+
+    def add(
+        self, vectors: Float16[np.ndarray, "items dim"], kinds: Int8[np.ndarray, " items"]
+    ) -> None:
+        """Count some vectors in, whose kinds are positions in `MODALITIES`."""
+        for number, modality in enumerate(MODALITIES):
+            chosen = vectors[kinds == number]
+            if len(chosen):
+                count, before = self._sums.get(modality, (0, 0))
+                total = before + chosen.sum(axis=0, dtype=np.float64)
+                self._sums[modality] = (count + len(chosen), total)
+
+    def sums(self) -> Sums:
+        """What there was of each modality."""
+        return dict(sorted(self._sums.items()))
+
+
+def with_rows(sums: Sums, rows: Sequence[ItemRow]) -> Sums:
     """The sums after some rows were appended, as float16."""
     new = dict(sums)
     for modality in {row.key.modality for row in rows}:

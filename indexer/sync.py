@@ -19,7 +19,7 @@ from .cache_files import CacheDamaged, CacheManifest, Entry, publish, read_publi
 from .coding import Recipe
 from .exact import centre_rows
 from .manifest import Manifest
-from .rows import MODALITIES, Items, Stamps
+from .rows import MODALITIES, Items, ItemSource, Stamps
 from .segment import Segment
 from .table import VectorTable
 from .tuning import QUERIES
@@ -34,6 +34,8 @@ MEAN_DRIFT = 0.05
 """Further than this from their mean, codes find too little and short lists get long."""
 
 RECALL = 0.99
+
+_COPIED_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,31 @@ class _Stored:
         return self.table.stream(self.rows, all_of=self.all_of)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Continued:
+    """Items that a segment holds, as the table still has them, and later ones of the table."""
+
+    segment: Segment
+    positions: Int64[np.ndarray, " kept"]
+    later: _Stored
+
+    @property
+    def rows(self) -> Int64[np.ndarray, " rows"]:
+        """See `ItemSource`."""
+        return np.concatenate([self.segment.rows[self.positions], self.later.rows])
+
+    def batches(self) -> Iterator[Items]:
+        """See `ItemSource`."""
+        segment = self.segment
+        for start in range(0, len(self.positions), _COPIED_ROWS):
+            some = self.positions[start : start + _COPIED_ROWS]
+            known = segment.table[some]
+            yield Items(
+                known["row"], known["updated"], segment.raw(some), segment.facts.values(some)
+            )
+        yield from self.later.batches()
+
+
 def _entries(place: Place, table: VectorTable, before: CacheManifest | None) -> tuple[Entry, ...]:
     stamps = table.row_stamps()
     if before is None:
@@ -110,13 +137,27 @@ def _entries(place: Place, table: VectorTable, before: CacheManifest | None) -> 
             entries.append(_build(place, table, stamps, modality))
             continue
         entries.append(_struck(base, live[modality, True], place.folder))
-        if delta is not None:
-            fresh = np.sort(np.concatenate([delta.rows[live[modality, False]], fresh]))
-        if len(fresh):
+        items = _amended(table, delta, live.get((modality, False)), fresh)
+        if len(items.rows):
             recipe = Recipe(place.manifest.mean(modality), place.target, _nobody(spec.dim))
-            items = _Stored(table, fresh)
             entries.append(write_segment(place.folder, modality, items, recipe, base=False))
     return tuple(entry for entry in entries if entry.rows > entry.deleted)
+
+
+def _amended(
+    table: VectorTable,
+    delta: Segment | None,
+    live: Bool[np.ndarray, " rows"] | None,
+    fresh: Int64[np.ndarray, " fresh"],
+) -> ItemSource:
+    """What a delta still holds, and what has come since."""
+    if delta is None or live is None:
+        return _Stored(table, fresh)
+    kept = np.flatnonzero(live)
+    if len(kept) and len(fresh) and fresh[0] < delta.rows[kept[-1]]:
+        # Earlier items were changed: then all are read, in their order.
+        return _Stored(table, np.sort(np.concatenate([delta.rows[kept], fresh])))
+    return _Continued(delta, kept, _Stored(table, fresh))
 
 
 def _still_there(

@@ -15,17 +15,18 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float16, Float64, Int64
+from jaxtyping import Float16, Int64
 
 from omni_encoder import CollectionError, EncoderSpec, Modality, QueryError
 
 from .catalogue import ContentKey, ContentRow
 from .columns import cells, clean, filters, kinds_of, schema, to_vectors
 from .lean import lean, limit_reading
-from .lean_lancedb import Table, connect
+from .lean_lancedb import Session, Table, connect
 from .manifest import LANCE_NAME, has_table, read_version, table_location, table_name
 from .remote import remote_of
 from .rows import MODALITIES, ItemRow, Items, Stamps
+from .sums import Sums, Total
 from .types import Version
 from .where import FACTS
 
@@ -39,6 +40,13 @@ _TAG = "run-"
 _MINUTE_S = 60
 _BATCH_ROWS = 1024
 """Lance reads several batches ahead; with more rows it is hardly faster, and holds them all."""
+_CACHE_BYTES = 16 * 2**20
+"""What Lance may keep of each kind: left to itself, it keeps what every version said of every
+fragment, 400 MB after 800 appends."""
+_STAMP_ROWS = 2**16
+"""Stamps are a few bytes each, and reading a batch costs more than its rows."""
+_FEW_ROWS = 500
+"""So many rows are deleted by their numbers, which Lance finds without reading what they hold."""
 _UPDATED = "_row_last_updated_at_version"
 _STAMPS = ["_rowid", _UPDATED, "modality"]
 _ITEM_COLUMNS = ["_rowid", _UPDATED, *FACTS, "vector"]
@@ -75,7 +83,8 @@ class VectorTable:
         limit_reading()
         interval = None if pinned else timedelta(0)
         try:
-            database = connect(place, read_consistency_interval=interval)
+            session = Session(_CACHE_BYTES, _CACHE_BYTES)
+            database = connect(place, read_consistency_interval=interval, session=session)
             if create and not has_table(directory, spec):
                 # Row numbers that survive deletes and merges, which only creation can ask for.
                 options = {"new_table_enable_stable_row_ids": "true"}
@@ -138,6 +147,23 @@ class VectorTable:
             self._table.delete(where)
         return before - self._table.count_rows()
 
+    def take_out(self, keys: Sequence[ContentKey]) -> Sums:
+        """Delete all items of a few contents.
+
+        Returns:
+            How many items of each modality there were, and the sum of their vectors.
+        """
+        total, numbers = Total(), list[int]()
+        for batch in self._batches(["_rowid", "modality", "vector"], keys):
+            total.add(to_vectors(batch, self._dim), kinds_of(batch))
+            if len(numbers) <= _FEW_ROWS:
+                numbers += cast("list[int]", batch["_rowid"].to_pylist())
+        if len(numbers) > _FEW_ROWS:
+            self.delete(keys)
+        elif numbers:
+            self._table.delete(f"_rowid IN ({', '.join(map(str, numbers))})")
+        return total.sums()
+
     def set_captions(self, captions: Mapping[ContentKey, str | None]) -> int:
         """Replace the captions of some contents, all or none; vectors stay as they are.
 
@@ -180,26 +206,12 @@ class VectorTable:
         whole = {row.key for row in complete}
         return complete, [key for key in parts if key not in whole]
 
-    def sums(
-        self, keys: Sequence[ContentKey] | None = None
-    ) -> dict[Modality, tuple[int, Float64[np.ndarray, " dim"]]]:
-        """How many items of each modality there are, and the sum of their vectors.
-
-        Args:
-            keys: Only of these contents; None stands for all.
-        """
-        counts: dict[Modality, int] = defaultdict(int)
-        totals: dict[Modality, np.ndarray] = {}
-        for batch in self._batches(["modality", "vector"], keys):
-            vectors = to_vectors(batch, self._dim)
-            kinds = kinds_of(batch)
-            for number, modality in enumerate(MODALITIES):
-                chosen = vectors[kinds == number]
-                if len(chosen):
-                    counts[modality] += len(chosen)
-                    total = chosen.sum(axis=0, dtype=np.float64)
-                    totals[modality] = totals.get(modality, 0) + total
-        return {modality: (counts[modality], totals[modality]) for modality in sorted(counts)}
+    def sums(self) -> Sums:
+        """How many items of each modality there are, and the sum of their vectors."""
+        total = Total()
+        for batch in self._batches(["modality", "vector"]):
+            total.add(to_vectors(batch, self._dim), kinds_of(batch))
+        return total.sums()
 
     def version_digest(self) -> str:
         """What tells the current version from another one of the same number."""
@@ -211,14 +223,12 @@ class VectorTable:
 
     def row_stamps(self) -> Stamps:
         """What tells the rows apart, and which of them have changed."""
-        none = np.zeros(0, np.int64)
-        parts = [(none, none, np.zeros(0, np.int8))]
         with _readable(self._path):
-            query = self._table.search().with_row_id(with_row_id=True)
-            for batch in query.select(_STAMPS).to_batches(batch_size=_BATCH_ROWS):
-                rows, updated = (batch[name].to_numpy().astype(np.int64) for name in _STAMPS[:2])
-                parts.append((rows, updated, kinds_of(batch)))
-        rows, updated, kinds = (np.concatenate(part) for part in zip(*parts, strict=True))
+            query = self._table.search().with_row_id(with_row_id=True).select(_STAMPS)
+            # In one piece, as each conversion takes as long as that of a thousand rows.
+            found = query.to_batches(batch_size=_STAMP_ROWS).read_all()
+        rows, updated = (found[name].to_numpy().astype(np.int64) for name in _STAMPS[:2])
+        kinds = kinds_of(found)
         if np.all(rows[:-1] < rows[1:]):
             return Stamps(rows, updated, kinds, in_order=True)
         order = np.argsort(rows, kind="stable")
@@ -283,8 +293,11 @@ class VectorTable:
     def keep_version(self) -> None:
         """Mark the current version as the end of a run, for `history`."""
         name = f"{_TAG}{self.version}"
-        if name not in self._tags():
+        try:  # asking for the others first would take as long again
             self._table.tags.create(name, self.version)
+        except RuntimeError:
+            if name not in self._tags():
+                raise
 
     def history(self) -> list[Version]:
         """The versions that are kept, newest first."""
@@ -357,7 +370,8 @@ class VectorTable:
         """Some columns of all items, or of those of some contents, as tables of bounded size."""
         with _readable(self._path):
             for where in [None] if keys is None else filters(keys):
-                query = self._table.search().select(columns)
+                query = self._table.search().with_row_id(with_row_id="_rowid" in columns)
+                query = query.select(columns)
                 chosen = query if where is None else query.where(where)
                 for batch in chosen.to_batches(batch_size=_BATCH_ROWS):
                     yield pa.Table.from_batches([batch])

@@ -266,7 +266,8 @@ class IngestOptions:
         in_flight_bytes: How much decoded media may wait for the encoder. A single larger item
             is let through alone.
         commit_rows: A commit follows at the latest when so many rows wait,
-        commit_seconds: or when so many seconds have passed since the last one.
+        commit_seconds: or when so many seconds have passed since the last one, and a hundredth of
+            those since the first.
         retry_failed: Read files again that failed before and have not changed since.
         prune: Forget the files of a root that exists but holds no media at all, of a folder
             that exists but is empty, and more than `forget_share` of a root's files. Without it
@@ -286,7 +287,7 @@ class IngestOptions:
     batch_items: int = 16
     decode_threads: int = 2
     in_flight_bytes: int = 256 * 2**20
-    commit_rows: int = 256
+    commit_rows: int = 1024
     commit_seconds: float = 5.0
     retry_failed: bool = False
     prune: bool = False

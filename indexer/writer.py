@@ -238,10 +238,12 @@ class Writer:
 
     def _delete(self, keys: Sequence[ContentKey]) -> int:
         table = self._begin()
-        if keys and self._sums is not None:
-            few = len(keys) <= FEW_KEYS
-            self._sums = without(self._sums, table.sums(keys)) if few else None
-        return table.delete(keys)
+        if self._sums is None or len(keys) > FEW_KEYS:
+            self._sums = None if keys else self._sums
+            return table.delete(keys)
+        gone = table.take_out(keys)
+        self._sums = without(self._sums, gone)
+        return sum(items for items, _ in gone.values())
 
 
 @contextmanager

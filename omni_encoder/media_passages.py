@@ -16,6 +16,8 @@ _WIDE_ENDS, _WIDE_CLOSERS = "\u3002\uff01\uff1f", "\u300d\u300f\uff09"
 _ENDS_SENTENCE = re.compile(
     rf"[.!?\u2026][\"'\u201d\u2019\xbb)\]]*$|[{_WIDE_ENDS}][{_WIDE_CLOSERS}]*$"
 )
+# What the last word of a sentence ends with.
+_LAST = frozenset(f".!?\u2026\"'\u201d\u2019\xbb)]{_WIDE_ENDS}{_WIDE_CLOSERS}")
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n|\f|\u2029")
 
 
@@ -53,9 +55,12 @@ def _sentences(chunks: Iterable[str], words: int) -> Iterator[list[str]]:
     # Sentences, or pieces of them, of at most `words` words, each word with the blank before it.
     sentence: list[str] = []
     for blank, word in _words(chunks):
-        if sentence and (len(sentence) == words or _is_boundary(sentence[-1], blank, word)):
-            yield sentence
-            sentence = []
+        if sentence:
+            # Most words follow a letter and a blank, where no sentence ends.
+            maybe = blank != " " or sentence[-1][-1] in _LAST
+            if len(sentence) == words or (maybe and _is_boundary(sentence[-1], blank, word)):
+                yield sentence
+                sentence = []
         sentence.append(f" {word}" if blank else word)
     if sentence:
         yield sentence

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from indexer import Collection, IngestOptions, Phase, Progress, ingest
 from indexer.catalogue import Catalogue
+from indexer.rows import ItemRow
 from indexer.table import VectorTable
 from omni_encoder import (
     Modality,
@@ -339,6 +341,25 @@ def test_many_small_commits_are_merged(
     table = VectorTable.open(collection.directory, encoder.spec)
     assert table._table.stats()["fragment_stats"]["num_fragments"] == 1
     assert len(items_of(collection)) == encoder.encoded
+
+
+def test_the_longer_a_run_takes_the_more_seldom_it_commits(
+    media: Path, collection: Collection, encoder: ToyEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appended: list[int] = []
+    append = VectorTable.append
+
+    def noted(table: VectorTable, rows: Sequence[ItemRow]) -> None:
+        appended.append(10 * encoder.encoded)
+        append(table, rows)
+
+    monkeypatch.setattr(VectorTable, "append", noted)
+    monkeypatch.setattr("indexer.local_engine.COMMIT_SHARE", 0.5)
+    monkeypatch.setattr("time.monotonic", lambda: 10.0 * encoder.encoded)  # an item takes 10 s
+    options = IngestOptions(batch_items=1, commit_rows=10**6, decode_threads=1, isolate=False)
+    report = ingest([media], collection, encoder, options=options)
+    assert appended[:4] == [10, 20, 40, 80]
+    assert appended[-1] == 10 * report.items
 
 
 def test_a_removal_that_is_cut_off_leaves_no_item_without_its_file(

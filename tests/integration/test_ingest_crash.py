@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from indexer import Collection, IngestOptions, catalogue, ingest, writer
+from indexer.sums import Total
 from indexer.table import VectorTable
 from tests.toy import ToyEncoder
 from tests.unit.indexer.folders import (
@@ -75,12 +76,12 @@ POINTS: list[tuple[type, str, int, bool]] = [
     (VectorTable, "append", 3, False),
     (catalogue.Catalogue, "record", 2, True),
     (catalogue.Catalogue, "mark", 1, True),
-    (VectorTable, "sums", 1, True),
+    (Total, "add", 1, True),  # when items were read that are about to be deleted
     (VectorTable, "compact", 1, False),
     (VectorTable, "set_captions", 1, True),
     (catalogue.Catalogue, "forget", 1, True),
-    (VectorTable, "delete", 1, True),
-    (VectorTable, "delete", 1, False),
+    (VectorTable, "take_out", 1, True),
+    (VectorTable, "take_out", 1, False),
     (catalogue.Catalogue, "acquit", 1, True),
 ]
 

@@ -1,6 +1,7 @@
 """Memory stays bounded whatever the size of a file: hours of video, huge images, a text of 1 GB."""
 
 import json
+import random
 import subprocess
 import sys
 from fractions import Fraction
@@ -71,6 +72,18 @@ def write_long_text(path: Path, size: int) -> None:
             file.write(f"Chapter {number}. {filler}.\n")
 
 
+def write_many_words(path: Path, size: int) -> None:
+    """Short words and sentences, which make ten times as many passages of the same bytes."""
+    generator = random.Random(0)
+    words = ["".join(generator.choices("etaoinshrdlu", k=1 + n % 9)) for n in range(20_000)]
+    with path.open("w") as file:
+        while file.tell() < size:
+            sentences = (
+                " ".join(generator.choices(words, k=generator.randint(5, 25))) for _ in range(1000)
+            )
+            file.write("".join(f"{sentence.capitalize()}. " for sentence in sentences))
+
+
 def test_three_hours_of_video(tmp_path: Path, media: Path) -> None:
     write_long_video(media / "long.mp4", HOURS * 3600)
     outcome = indexed(tmp_path)
@@ -101,3 +114,12 @@ def test_a_text_of_one_gigabyte(tmp_path: Path, media: Path) -> None:
     # Afterwards fragments are merged, and the search cache is written.
     assert outcome["whole_mb"] < outcome["scan_mb"] + 600
     assert outcome["child_mb"] < 200
+
+
+def test_a_text_of_a_hundred_thousand_passages(tmp_path: Path, media: Path) -> None:
+    write_many_words(media / "long.txt", 64 * 2**20)
+    outcome = indexed(tmp_path)
+    assert outcome["items"] > 100_000
+    # What Lance remembered of hundreds of commits made it 500 MB once.
+    assert outcome["read_mb"] < outcome["scan_mb"] + 200
+    assert outcome["whole_mb"] < outcome["scan_mb"] + 350

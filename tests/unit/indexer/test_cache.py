@@ -467,3 +467,34 @@ def test_rot_that_no_time_stamp_shows_changes_no_answer(tmp_path: Path, kind: st
             victim.write_bytes(content)
             os.utime(victim, ns=(status.st_atime_ns, status.st_mtime_ns))
             assert answers() == expected, f"turn {turn}"
+
+
+@pytest.mark.usefixtures("small_limits")
+@pytest.mark.parametrize("kind", ["facts", "vectors", "rows"])
+def test_rot_in_items_that_came_late_is_not_carried_on_when_more_come(
+    tmp_path: Path, kind: str
+) -> None:
+    directory = tmp_path / "c"
+    with Collection.create(directory, SPEC) as collection:
+        add(collection, range(300))
+        add(collection, range(300, 330), seed=1)
+        for name in tails(directory, kind):
+            victim = next(directory.glob(f"cache/*/{name}"))
+            status, content = victim.stat(), bytearray(victim.read_bytes())
+            content[len(content) // 2 :] = b"\x5a" * (len(content) - len(content) // 2)
+            victim.unlink()
+            victim.write_bytes(content)
+            os.utime(victim, ns=(status.st_atime_ns, status.st_mtime_ns))
+        add(collection, range(330, 336), seed=2)
+        query = a_query(3)
+        check(collection.nearest(query, k=400, mode=EXACT), truth(collection, query), 400)
+        for number in (305, 320, 333):
+            record = collection.get(f"{number:032x}"[::-1])
+            assert (record.mime, record.width) == (f"{record.modality}/x", number % 50)
+
+
+def tails(directory: Path, kind: str) -> list[str]:
+    """The files of what came after the bases."""
+    found = next(directory.glob("cache/*/manifest.json"))
+    entries = json.loads(found.read_text())["manifest"]["entries"]
+    return [entry["files"][kind]["name"] for entry in entries if not entry["base"]]

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from jaxtyping import Bool, Float16, Float32
 
 from omni_encoder import Modality
+from omni_encoder.arrays import Bool, Float16, Float32
 
 from .cache_files import Entry, Mark, Tuning, write_file
 from .coding import Coder, Recipe

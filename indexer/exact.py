@@ -4,7 +4,8 @@ The cost is one matrix product, so it is also the right index for small collecti
 """
 
 import numpy as np
-from jaxtyping import Float16, Float32, Int64
+
+from omni_encoder.arrays import Float16, Float32, Int64
 
 MARGIN = 1e-5
 """More than float32 can be wrong by in the dot product of two unit vectors."""

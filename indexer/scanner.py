@@ -11,7 +11,8 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from jaxtyping import Bool, Float16, Float32, Float64, Int64
+
+from omni_encoder.arrays import Bool, Float16, Float32, Float64, Int64
 
 BLOCK_ROWS = 8192
 TRAINING_ROWS = 10_000

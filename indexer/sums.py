@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float64
 
 from omni_encoder import Modality
+from omni_encoder.arrays import Float64
 
 if TYPE_CHECKING:
     from .rows import ItemRow

@@ -6,7 +6,8 @@ trained on; so the number that is kept suits both.
 """
 
 import numpy as np
-from jaxtyping import Float32, Int64
+
+from omni_encoder.arrays import Float32, Int64
 
 from .cache_files import Tuning
 from .scanner import Codes

@@ -58,7 +58,7 @@ def context() -> typer.Context:
             "\u0661",
         ),
         *("1_0", "1.0", " 5", "99999999999", 10, 0, 101, True, 0.5, str(HERE), HERE, HERE.parent),
-        *("/nowhere/at all", [str(HERE)], [""], "\udcff", "~"),
+        *("/nowhere/at all", [str(HERE)], [""], "a" * 5000, "\udcff", "~"),
     ],
     ids=repr,
 )

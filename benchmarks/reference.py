@@ -146,7 +146,7 @@ def _strange(
     reference: Reference, space: Space, made: Mapping[Modality, Float32[np.ndarray, "queries dim"]]
 ) -> dict[Modality, float]:
     """Below which familiarity a part is strange, by modality, where that is worth its cost."""
-    calibrator = Calibrator(reference, space.centre)
+    calibrator = Calibrator(reference, space.centre_all)
     chosen: dict[Modality, float] = {}
     for modality, vectors in made.items():
         rows, groups = calibrator.rows(modality), reference.cohorts[modality].groups
@@ -163,7 +163,7 @@ def _limits(
     reference: Reference, space: Space, made: Mapping[Modality, Float32[np.ndarray, "queries dim"]]
 ) -> dict[str, float]:
     """The limit of every direction."""
-    calibrator = Calibrator(reference, space.centre)
+    calibrator = Calibrator(reference, space.centre_all)
     limits: dict[str, float] = {}
     for asked, vectors in made.items():
         queries = space.centre_all(vectors, asked)

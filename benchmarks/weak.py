@@ -89,7 +89,7 @@ def run(
     """
     kept = VectorCache(cache, encoder)
     space = make_space(load_items(manifest, split=split), encoder, kept, progress=progress)
-    calibrator = Calibrator(reference, space.centre)
+    calibrator = Calibrator(reference, space.centre_all)
     nothing = _nonsense(encoder, kept)
     kept.save()
     tallies: dict[str, _Tally] = {}

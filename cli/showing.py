@@ -55,6 +55,8 @@ def check_thumbs(wanted: str) -> None:
     Raises:
         UsageProblem: It is none.
     """
+    if wanted == "auto":
+        return
     from . import pictures
 
     pictures.way(wanted, {}, asks=lambda: False)
@@ -77,9 +79,7 @@ def print_hits(
         thumbs: What was asked for.
         collection: Its directory.
     """
-    from . import pictures
-
-    how = pictures.way_here(thumbs) if hits else "never"
+    how = _way_here(thumbs) if hits and render.on_terminal() else "never"
     weak = [hit.judgement is not None and hit.judgement.weak for hit in hits]
     if how == "never":
         render.table(columns, _marked(hits, rows, weak))
@@ -87,6 +87,12 @@ def print_hits(
         _with_pictures(hits, columns, rows, how=how, collection=collection)
     if weak and all(weak):
         render.note("All of this is weak: unrelated things would score as high.")
+
+
+def _way_here(thumbs: str) -> "pictures.How":
+    from . import pictures
+
+    return pictures.way_here(thumbs)
 
 
 def _marked(

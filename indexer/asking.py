@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+
+from omni_encoder.arrays import Bool, Float32, Int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)

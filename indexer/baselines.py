@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
 from omni_encoder import OmniError
+from omni_encoder.arrays import Float32, Int64
 
 if TYPE_CHECKING:
     from lancedb.query import LanceVectorQueryBuilder

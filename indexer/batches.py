@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float32
 
 from omni_encoder import Encoder, EncoderError, MediaItem, Modality
+from omni_encoder.arrays import Float32
 
 _SAID_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
 

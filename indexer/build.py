@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from jaxtyping import Bool, Float16, Float32
 
 from omni_encoder import Modality
+from omni_encoder.arrays import Bool, Float16, Float32
 
 from .cache_files import Entry, Mark, Tuning, write_file
 from .coding import Coder, Recipe
@@ -55,7 +55,7 @@ def write_segment(
         vectors = np.memmap(
             folder / made["vectors"].name, np.float16, "r", offset=len(header), shape=(count, dim)
         )
-        codes, tuning = _coded(vectors.view(np.ndarray), recipe)
+        codes, tuning = _coded(vectors.view(np.ndarray), table["norm"], recipe)
         files["codes"] = write_file(folder, "codes", codes.write)
     return Entry(modality, base, count, 0, files, tuning)
 
@@ -83,11 +83,18 @@ def _passing(
         yield from batch.facts
 
 
-def _coded(vectors: Float16[np.ndarray, "rows dim"], recipe: Recipe) -> "tuple[Codes, Tuning]":
+def _coded(
+    vectors: Float16[np.ndarray, "rows dim"],
+    norms: Float32[np.ndarray, " rows"],
+    recipe: Recipe,
+) -> "tuple[Codes, Tuning]":
     coder = Coder(vectors, recipe)
+    # A row of the least norm may be the mean itself, which has no direction.
+    scales = np.where(norms > MARGIN, 1 / norms, np.float32(0)).astype(np.float32)
     for start in range(0, len(vectors), BLOCK_ROWS):
-        block, norms = _centred(vectors[start : start + BLOCK_ROWS], recipe.mean)
-        block *= np.where(norms > MARGIN, 1 / np.maximum(norms, MARGIN), 0)[:, None]
+        block = vectors[start : start + BLOCK_ROWS].astype(np.float32)
+        block -= recipe.mean
+        block *= scales[start : start + BLOCK_ROWS, None]
         coder.add(block, start=start)
     return coder.tuned()
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float16, Float32, Float64
+
+from omni_encoder.arrays import Float16, Float32, Float64
 
 from .cache_files import Tuning
 from .exact import centre_rows

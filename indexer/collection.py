@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
 from omni_encoder import CollectionError, EncoderSpec, Modality
+from omni_encoder.arrays import Float32, Int64
 
 from .cache_report import cache_report
 from .catalogue import Catalogue
@@ -30,14 +30,13 @@ from .manifest import (
 )
 from .records import to_record
 from .remote import behind, located, remote_of, shared, shown
-from .removal import remove
 from .types import CacheReport, Nearest, Problem, Record, Removal, SearchMode
-from .writer import Writer
 
 if TYPE_CHECKING:
     from .reader import Reader, State
     from .rows import Facts
     from .view import View
+    from .writer import Writer
 
 DEFAULT_MODE = SearchMode()
 
@@ -170,9 +169,10 @@ class Collection:
 
     def counts(self) -> dict[Modality, int]:
         """How many items of each modality there are."""
-        if not self._catalogue.fresh():
+        searched = self._reader_opened is not None and self._reader.opened
+        if not searched and not self._catalogue.fresh():
             return self._catalogue.counts()
-        state = self._state()  # the catalogue is lost
+        state = self._state()  # which knows without counting; or the catalogue is lost
         return {} if state is None else state.counts()
 
     def cache_report(self) -> CacheReport:
@@ -195,6 +195,13 @@ class Collection:
             ValueError: The vector is zero or not finite, or its length is not `spec.dim`.
         """
         return centre_rows(unit(vector, self.spec.dim)[None], self._manifest.mean(modality))[0]
+
+    def centre_all(
+        self, vectors: Float32[np.ndarray, "rows dim"], modality: Modality
+    ) -> Float32[np.ndarray, "rows dim"]:
+        """As `centre`, for many vectors, none of which is zero."""
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return centre_rows(vectors / lengths, self._manifest.mean(modality))
 
     def nearest(
         self,
@@ -308,11 +315,13 @@ class Collection:
             QueryError: A target is not in the collection; nothing is removed then.
             CollectionError: Another process is writing.
         """
+        from .removal import remove
+
         with self.writing("remove") as writer:
             return remove(targets, writer, lambda prefix: self._find(prefix).key)
 
     @contextmanager
-    def writing(self, command: str) -> Generator[Writer, None, None]:
+    def writing(self, command: str) -> Generator["Writer", None, None]:
         """Become the one writer; `ingest` is what uses it.
 
         At the end everything is committed. An exception doesn't undo what was done before it.
@@ -323,6 +332,8 @@ class Collection:
         Raises:
             CollectionError: Another process is writing, or the collection is damaged.
         """
+        from .writer import Writer
+
         directory = self._directory
         with writer_lock(directory, command), shared(directory, command, lambda: self.version):
             # Another writer may have finished since the collection was opened.

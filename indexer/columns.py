@@ -7,9 +7,9 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Float16, Int8
 
 from omni_encoder import EncoderSpec, Modality
+from omni_encoder.arrays import Float16, Int8
 
 from .entries import ContentKey
 from .rows import MODALITIES

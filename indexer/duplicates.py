@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32
 
 from omni_encoder import MediaError, Modality
+from omni_encoder.arrays import Float32
 
 from .catalogue import Catalogue
 from .collection import Collection

@@ -4,7 +4,8 @@ The cost is one matrix product, so it is also the right index for small collecti
 """
 
 import numpy as np
-from jaxtyping import Float16, Float32, Int64
+
+from omni_encoder.arrays import Float16, Float32, Int64
 
 MARGIN = 1e-5
 """More than float32 can be wrong by in the dot product of two unit vectors."""
@@ -46,7 +47,8 @@ def cosines(
         vectors: As they are stored.
         mean: What is subtracted; a vector that equals it scores 0.
     """
-    centred = vectors - mean.astype(np.float64)
+    # By way of float32, which loses nothing and is twice as fast.
+    centred = vectors.astype(np.float32) - mean.astype(np.float64)
     lengths = np.sqrt(np.vecdot(centred, centred))
     # Not a matrix product: that sums in an order which depends on the row's place.
     products = np.vecdot(centred, query.astype(np.float64))

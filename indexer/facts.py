@@ -10,19 +10,21 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt32
 
 from omni_encoder import Modality, Span
+from omni_encoder.arrays import Int32, Int64, UInt32
 
 from .cache_files import CacheDamaged
 from .catalogue import CATALOGUE_NAME, ContentKey
 from .rows import Facts
 from .sound_sqlite import catalogue_read
 from .where import FACTS, Condition, declare
-from .words import Unit, create, folded, lengths, look, occurrences
+
+if TYPE_CHECKING:
+    from .words import Unit
 
 _AT_ONCE = 500
 _SAID = ("caption", "title", "text")
@@ -70,6 +72,8 @@ def checksum(values: Sequence[object]) -> int:
 
 def _index_words(connection: sqlite3.Connection) -> None:
     """Index what is said about the items, and how many words that is for each."""
+    from .words import create, folded, lengths
+
     run = connection.execute
     create(connection, *_SAID)
     connection.create_function("folded", 1, folded, deterministic=True)
@@ -174,13 +178,15 @@ class FactsFile:
             return np.frombuffer(stored, "<i4").astype(np.int32)
 
     def occurrences(
-        self, unit: Unit
+        self, unit: "Unit"
     ) -> tuple[Int64[np.ndarray, " found"], Int64[np.ndarray, " found"]]:
         """The positions of the items about which a unit is said, ascending, and how often.
 
         Raises:
             CacheDamaged: The file isn't what was written.
         """
+        from .words import look, occurrences  # a query without words has no need of it
+
         with _sound():
             if not self._looking:
                 look(self._connection)

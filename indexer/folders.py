@@ -9,7 +9,6 @@ import os
 import sqlite3
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import blake2b
 from typing import NamedTuple
 
 _SEPARATOR = os.fsencode(os.sep)
@@ -47,6 +46,8 @@ def digest_of(names: Sequence[str], numbers: Sequence[int]) -> bytes:
         packed = array("q", numbers)
     except OverflowError:  # an inode or a date beyond 63 bits
         packed = array("Q", [number % _WORD for number in numbers])
+    from hashlib import blake2b  # brings OpenSSL along, which who only searches does without
+
     hasher = blake2b(os.fsencode("\0".join(names)), digest_size=16)
     hasher.update(b"\0\0")
     hasher.update(packed)

@@ -6,7 +6,6 @@ the next one. Readers don't take it.
 
 import json
 import os
-import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +46,9 @@ def writer_lock(directory: Path, command: str) -> Generator[None, None, None]:
                 f"the collection in {shown(directory)} is being written by {_holder(path)}",
                 hint="wait until it has finished; reading and searching are possible meanwhile",
             ) from error
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
+        from socket import gethostname  # readers do without
+
+        holder = {"pid": os.getpid(), "host": gethostname(), "command": command}
         os.ftruncate(descriptor, 0)
         os.write(descriptor, json.dumps(holder).encode())
         yield

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from jaxtyping import Float32
 
 from omni_encoder import (
     CollectionError,
@@ -17,6 +16,7 @@ from omni_encoder import (
     MediaLayout,
     Modality,
 )
+from omni_encoder.arrays import Float32
 
 from .catalogue import CATALOGUE_NAME
 from .lock import LOCK_NAME

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+
+from omni_encoder.arrays import Bool, Float32, Float64, Int64
 
 from .names import NamesFile
 from .planner import Masks

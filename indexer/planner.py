@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+
+from omni_encoder.arrays import Bool, Float32, Int64
 
 from .asking import Asked, kth
 from .exact import centre_rows, cosines

@@ -3,28 +3,32 @@
 While nothing has changed, neither the table nor anything that knows Lance is opened.
 """
 
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
 
 from omni_encoder import CollectionError, Modality
+from omni_encoder.arrays import Bool, Float32, Int64
 
 from .cache_files import CacheDamaged, CacheManifest, published_stamp, read_published
 from .cache_report import CACHE_NAME, cache_folder, published_target
 from .catalogue import Catalogue
 from .manifest import Manifest, Means, newest_version
-from .matches import Matches, Wanted, matches
-from .names import NamesFile
 from .planner import Found, Masks, Search, final_scores, nearest
 from .rows import Facts
 from .segment import Segment
 from .where import Condition
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
+    from .matches import Matches, Wanted
+    from .names import NamesFile
 
 _Answer = TypeVar("_Answer")
 
@@ -57,13 +61,18 @@ class Reader:
         self._directory = directory
         self._state: State | None = None
         self._kept: dict[object, tuple[object, Masks]] = {}
-        self._private: tempfile.TemporaryDirectory[str] | None = None
-        self._names = NamesFile(directory, directory / CACHE_NAME)
+        self._private: TemporaryDirectory[str] | None = None
 
     @property
     def opened(self) -> bool:
         """Whether a state was opened before."""
         return self._state is not None
+
+    @cached_property
+    def _names(self) -> "NamesFile":
+        from .names import NamesFile
+
+        return NamesFile(self._directory, self._directory / CACHE_NAME)
 
     def state(self, manifest: Manifest) -> State | None:
         """The newest state; None as long as nothing has been written.
@@ -108,8 +117,10 @@ class Reader:
         try:
             synchronize(Place(folder, self._directory, manifest, wanted), anew=anew)
         except OSError:  # a full disk, or a folder that can only be read
+            from tempfile import TemporaryDirectory
+
             if self._private is None:
-                self._private = tempfile.TemporaryDirectory(prefix="omnidex-")
+                self._private = TemporaryDirectory(prefix="omnidex-")
             folder = Path(self._private.name)
             synchronize(Place(folder, self._directory, manifest, wanted), anew=anew)
         state = self._open(manifest, folder)
@@ -167,21 +178,23 @@ class Reader:
     def matches(
         self,
         manifest: Manifest,
-        wanted: Wanted,
+        wanted: "Wanted",
         catalogue: Catalogue,
         *,
         modalities: Sequence[Modality] | None,
         where: str | None,
-    ) -> Matches:
+    ) -> "Matches":
         """Find the items that hold words; the arguments are like those of `nearest`.
 
         Raises:
             QueryError: The filter isn't valid.
             CollectionError: The table must be read and can't.
         """
+        from .matches import matches
+
         condition = None if where is None else Condition(where)
 
-        def look() -> Matches:
+        def look() -> "Matches":
             state = self.state(manifest)
             segments = state.segments if state else ()
             masks = self._masks(segments, condition, catalogue)
@@ -316,7 +329,8 @@ class Reader:
     ) -> list[tuple[Facts, set[bytes] | None]]:
         condition = None if where is None else Condition(where)
         found: dict[int, tuple[Facts, set[bytes] | None]] = {}
-        left: Int64[np.ndarray, " left"] = np.unique(rows)
+        # Not `np.unique`: its first call imports `numpy.ma`, a tenth of a whole cached search.
+        left: Int64[np.ndarray, " left"] = np.array(sorted(set(rows.tolist())), np.int64)
         for segment in self._state.segments if self._state else ():
             if not len(left) or not segment.entry.rows:
                 continue

@@ -9,7 +9,6 @@ own, which follow `state.json` (docs/adr/0012).
 import json
 import os
 import re
-import socket
 import sqlite3
 import sys
 from collections.abc import Callable, Generator
@@ -239,9 +238,11 @@ class Remote:
             raise self.unreachable(error) from error
 
     def _take(self, database: "DBConnection", command: str) -> None:
+        from socket import gethostname
+
         import pyarrow as pa
 
-        mine = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
+        mine = {"pid": os.getpid(), "host": gethostname(), "command": command}
         row = pa.table({"holder": [json.dumps(mine)]})
         try:
             database.create_table("writer", row)

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float16, Float32, Int8, Int64
 
 from omni_encoder import Modality, Span
-from omni_encoder.media import MediaInfo
+from omni_encoder.arrays import Float16, Float32, Int8, Int64
 
 from .entries import ContentKey
+
+if TYPE_CHECKING:
+    from omni_encoder.media import MediaInfo
 
 MODALITIES = tuple(Modality)
 
@@ -24,7 +26,7 @@ class ItemRow:
     last: bool
     span: Span | None
     text: str | None
-    info: MediaInfo
+    info: "MediaInfo"
     vector: Float32[np.ndarray, " dim"]
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from jaxtyping import Bool, Float16, Float32, Float64, Int64
+
+from omni_encoder.arrays import Bool, Float16, Float32, Float64, Int64
 
 BLOCK_ROWS = 8192
 TRAINING_ROWS = 10_000
 """More teach 16 centroids a number nothing: FAISS itself looks at 4,096 of them."""
-TRAINING_ROUNDS = 10
+TRAINING_ROUNDS = 5
+"""Ten take twice as long, and spare a query 7% of the candidates: a hundredth of its time."""
 IVF_ROWS = 2_000_000
 """From here on the codes lie in lists, and a query looks into some of them only."""
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float16, Float32, Int64, UInt32
+
+from omni_encoder.arrays import Bool, Float16, Float32, Int64, UInt32
 
 from .asking import Asked, Chosen, ShortList, kth
 from .cache_files import CacheDamaged, Entry, Tuning, check, read_whole

@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float16, Float64, Int8
 
 from omni_encoder import Modality
+from omni_encoder.arrays import Float16, Float64, Int8
 
 from .rows import MODALITIES, ItemRow
 

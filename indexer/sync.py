@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
 
 from omni_encoder import Modality
+from omni_encoder.arrays import Bool, Float32, Int64
 
 from .build import CODED_ROWS, write_live, write_segment
 from .cache_files import CacheDamaged, CacheManifest, Entry, publish, read_published

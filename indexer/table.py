@@ -15,9 +15,9 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float16, Int64
 
 from omni_encoder import CollectionError, EncoderSpec, Modality, QueryError
+from omni_encoder.arrays import Float16, Int64
 
 from .catalogue import ContentKey, ContentRow
 from .columns import cells, clean, filters, kinds_of, schema, to_vectors

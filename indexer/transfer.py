@@ -25,10 +25,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from blake3 import blake3
-from jaxtyping import Float32
 from pyarrow import ipc
 
 from omni_encoder import CollectionError, EncoderSpec, MediaError, Modality, Span
+from omni_encoder.arrays import Float32
 from omni_encoder.media import MediaInfo
 
 from .catalogue import Catalogue, ContentKey, ContentRow

@@ -6,7 +6,8 @@ trained on; so the number that is kept suits both.
 """
 
 import numpy as np
-from jaxtyping import Float32, Int64
+
+from omni_encoder.arrays import Float32, Int64
 
 from .cache_files import Tuning
 from .scanner import Codes
@@ -51,12 +52,27 @@ class Truth:
         scores = self.queries @ block.T
         inside = np.flatnonzero((self._own >= start) & (self._own < start + len(block)))
         scores[inside, self._own[inside] - start] = -np.inf
+        if self._scores.shape[1] == _DEEP:
+            self._improve(scores, start)
+            return
         scores, positions = _best(scores, np.broadcast_to(np.arange(len(block)), scores.shape))
         scores, positions = _best(
             np.concatenate([self._scores, scores], axis=1),
             np.concatenate([self._positions, positions + start], axis=1),
         )
         self._scores, self._positions = scores, positions
+
+    def _improve(self, scores: Float32[np.ndarray, "queries block"], start: int) -> None:
+        """Take up the scores that beat those kept; they are few, and get fewer."""
+        least = self._scores.min(axis=1)
+        for number in range(len(scores)):
+            better = np.flatnonzero(scores[number] > least[number])
+            if not len(better):
+                continue
+            both = np.concatenate([self._scores[number], scores[number, better]])
+            positions = np.concatenate([self._positions[number], better + start])
+            best = np.argpartition(both, -_DEEP)[-_DEEP:]
+            self._scores[number], self._positions[number] = both[best], positions[best]
 
     def nearest(self) -> Int64[np.ndarray, "queries nearest"]:
         """The positions of the nearest, best first."""

@@ -6,9 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
 from omni_encoder import Modality, Span
+from omni_encoder.arrays import Float32, Int64
 
 from .selection import Selection
 

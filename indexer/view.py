@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
 from omni_encoder import Modality
+from omni_encoder.arrays import Float32, Int64
 
 from .matches import Matches, Wanted
 from .records import to_record

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from omni_encoder import QueryError
 
-from .scan import absolute
 from .sound_sqlite import is_damage
 
 FACTS = {
@@ -66,6 +65,8 @@ class FileFilter:
         """The filter in SQL; None if everything passes."""
         terms: list[str] = []
         if self.folders:
+            from .scan import absolute
+
             terms.append(_any(_below(os.fspath(absolute(folder))) for folder in self.folders))
         if self.types:
             terms.append(_any(map(_of_type, self.types)))

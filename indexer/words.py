@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 import numpy as np
-from jaxtyping import Int32, Int64
+
+from omni_encoder.arrays import Int32, Int64
 
 TOKENIZER = "porter unicode61 remove_diacritics 2 categories ''L* M* N* Co''"
 

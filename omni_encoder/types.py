@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32
+
+from .arrays import Float32
 
 SAMPLE_RATE_HZ = 16_000
 

@@ -16,17 +16,20 @@ Putting each query's scores into standard deviations first (Z-norm) was tried an
 meaningless queries are near nothing is what tells them apart (docs/adr/0050).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64
 
 from omni_encoder import Modality
+from omni_encoder.arrays import Float32, Float64
 
-from .compose import Centre, EncodedPart
+from .compose import EncodedPart
 from .judgement import Judgement
 from .reference import Reference, direction
+
+CentreAll = Callable[[Float32[np.ndarray, "rows dim"], Modality], Float32[np.ndarray, "rows dim"]]
+"""Takes the mean of a modality off vectors and gives unit vectors."""
 
 _TAIL = 0.001
 _NEAREST = 10  # the single nearest separates less well: one odd reference item is enough
@@ -65,15 +68,15 @@ class Tail:
 class Calibrator:
     """Judges the scores of one collection by an encoder's reference."""
 
-    def __init__(self, reference: Reference, centre: Centre) -> None:
+    def __init__(self, reference: Reference, centre_all: CentreAll) -> None:
         """Judge by `reference`.
 
         Args:
             reference: Of the encoder that made the collection.
-            centre: Takes off the means that search takes off.
+            centre_all: Takes off the means that search takes off.
         """
         self._reference = reference
-        self._centre = centre
+        self._centre_all = centre_all
         self._rows: dict[Modality, Float32[np.ndarray, "items dim"]] = {}
         self._tails: dict[tuple[Modality, Modality], Tail] = {}
 
@@ -123,14 +126,14 @@ class Calibrator:
 
     def familiarity(self, part: EncodedPart) -> float:
         """The mean cosine of a part to the ten nearest reference items of its modality."""
-        query = self._centre(part.vector, part.modality)
-        return float(mean_of_nearest((self.rows(part.modality) @ query)[None])[0])
+        query = self._centre_all(part.vector[None], part.modality)
+        return float(mean_of_nearest(query @ self.rows(part.modality).T)[0])
 
     def rows(self, modality: Modality) -> Float32[np.ndarray, "items dim"]:
         """The reference items of a modality, centred."""
         if modality not in self._rows:
             vectors = self._reference.cohorts[modality].vectors
-            self._rows[modality] = np.stack([self._centre(row, modality) for row in vectors])
+            self._rows[modality] = self._centre_all(vectors, modality)
         return self._rows[modality]
 
     def tail(self, asked: Modality, found: Modality) -> Tail:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32
 
 from indexer import Record
 from omni_encoder import JointEncoder, Modality, QueryError
+from omni_encoder.arrays import Float32
 
 from .embed import unit
 

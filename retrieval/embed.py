@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
 
 from omni_encoder import Encoder, MediaError, MediaItem, Modality
+from omni_encoder.arrays import Float32, Float64, Int64
 
 BATCH_ITEMS = 32
 

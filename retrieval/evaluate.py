@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int64
 
 from omni_encoder import Modality
+from omni_encoder.arrays import Bool, Float, Float32, Float64, Int64
 
 from .embed import unit
 from .metrics import (

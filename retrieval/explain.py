@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32
 
 from indexer import Record
 from indexer.words import folded, name_text, tokens, units_of
 from omni_encoder import Encoder, MediaError, MediaItem, Modality, Span
+from omni_encoder.arrays import Float32
 from omni_encoder.attribution import (
     Region,
     Score,

@@ -5,11 +5,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32
 
 from indexer import Collection, Record
 from indexer.where import combined
-from indexer.words import units_of, unquoted
+from omni_encoder.arrays import Float32
 
 from .hybrid import Hybrid, Ranked, fuse
 from .query import Hit, Query, Term
@@ -34,6 +33,8 @@ def words_of(query: Query) -> str:
 def spoken(term: Term) -> Term:
     """A term as the encoder gets it: without the quotation marks of phrases."""
     if _is_said(term):
+        from indexer.words import unquoted  # a query without words has no need of it
+
         return replace(term, content=unquoted(str(term.content)))
     return term
 
@@ -95,6 +96,8 @@ def _matches(collection: Collection, query: Query) -> "Matches | None":
     from indexer.matches import Wanted
 
     view = collection.view()
+    from indexer.words import units_of
+
     units = units_of(words_of(query))
     if view is None or not units or query.hybrid is None:
         return None

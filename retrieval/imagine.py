@@ -13,10 +13,10 @@ from time import perf_counter
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32
 
 from indexer import Collection
 from omni_encoder import Encoder, EncoderError, MediaItem, MediaLayout, Modality, QueryError
+from omni_encoder.arrays import Float32
 
 from .decoded import first_item, item_of
 from .hybrid_search import spoken

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+
+from omni_encoder.arrays import Bool, Float, Float64, Int64
 
 Ties = Literal["worst", "mean"]
 

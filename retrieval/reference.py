@@ -6,15 +6,17 @@ one file and belongs to one encoder, whose fingerprint it carries.
 
 import json
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
 from omni_encoder import Modality, OmniError
+from omni_encoder.arrays import Float32, Int64
 from omni_encoder.shipped import companion
 
 FILE_NAME = "reference.npz"
@@ -74,26 +76,59 @@ def save_reference(reference: Reference, path: Path) -> None:
     unfinished.replace(path)
 
 
+class StoredCohorts(Mapping[Modality, Cohort]):
+    """The cohorts in a file. A query needs those of two modalities; unpacking all takes long."""
+
+    def __init__(self, path: Path, modalities: Sequence[Modality]) -> None:
+        """Read nothing yet."""
+        self._path = path
+        self._modalities = modalities
+        self._read: dict[Modality, Cohort] = {}
+
+    def __iter__(self) -> Iterator[Modality]:
+        return iter(self._modalities)
+
+    def __len__(self) -> int:
+        return len(self._modalities)
+
+    def __getitem__(self, modality: Modality) -> Cohort:
+        """Read one.
+
+        Raises:
+            OmniError: The file is damaged.
+            KeyError: It has none of this modality.
+        """
+        if modality not in self._modalities:
+            raise KeyError(modality)
+        if modality not in self._read:
+            with _opened(self._path) as stored:
+                self._read[modality] = Cohort(
+                    stored[f"{modality}.vectors"].astype(np.float32),
+                    stored[f"{modality}.groups"].astype(np.int64),
+                )
+        return self._read[modality]
+
+
 def read_reference(path: Path) -> Reference:
-    """Read a reference.
+    """Read a reference; its cohorts when they are asked for.
 
     Raises:
         OmniError: The file is missing or damaged.
     """
+    with _opened(path) as stored:
+        modalities = [one for one in Modality if f"{one}.vectors" in stored]
+        chosen = cast("dict[str, dict[str, float]]", json.loads(str(stored["chosen"])))
+        strange = {Modality(name): limit for name, limit in chosen["strange"].items()}
+        fingerprint = str(stored["fingerprint"])
+        return Reference(fingerprint, StoredCohorts(path, modalities), chosen["limits"], strange)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[Mapping[str, np.ndarray], None, None]:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            cohorts = {
-                modality: Cohort(
-                    stored[f"{modality}.vectors"].astype(np.float32),
-                    stored[f"{modality}.groups"].astype(np.int64),
-                )
-                for modality in Modality
-                if f"{modality}.vectors" in stored
-            }
-            chosen = cast("dict[str, dict[str, float]]", json.loads(str(stored["chosen"])))
-            strange = {Modality(name): limit for name, limit in chosen["strange"].items()}
-            return Reference(str(stored["fingerprint"]), cohorts, chosen["limits"], strange)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            yield stored
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise OmniError(
             f"{path} can't be read as a reference: {error}",
             hint="make it again: omnidex bench reference, see docs/benchmarks.md",

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
 
 from indexer import Collection
 from omni_encoder import EncoderMismatchError, MediaItem, MediaLayout, Modality, QueryError
+from omni_encoder.arrays import Float, Float32, Float64
 
 from .decoded import first_item
 from .query import Hit, Query, Term

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from jaxtyping import Float32
 
 from indexer import Collection, Record
 from indexer.where import combined
@@ -18,6 +17,7 @@ from omni_encoder import (
     QueryError,
     load_encoder,
 )
+from omni_encoder.arrays import Float32
 
 from .calibrate import Calibrator, leading
 from .compose import Arithmetic, Composer, EncodedPart, Joint
@@ -66,7 +66,7 @@ class Retriever:
         self._load = load
         self._loaded: Encoder | None = None
         self._calibrator = (
-            None if reference is None else Calibrator(reference, self._collection.centre)
+            None if reference is None else Calibrator(reference, self._collection.centre_all)
         )
         self.imagination = Imagination(collection, lambda: self.encoder, load_drawer)
 

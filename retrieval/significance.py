@@ -8,7 +8,8 @@ had the other sign. `bootstrap_difference` says how large the difference may be.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+
+from omni_encoder.arrays import Float64
 
 ROUNDS = 10_000
 LEVEL = 0.05

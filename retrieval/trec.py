@@ -12,7 +12,8 @@ from typing import TextIO
 from urllib.parse import quote, unquote
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+
+from omni_encoder.arrays import Float, Float64, Int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import typer
@@ -13,6 +14,12 @@ from typer.testing import CliRunner
 from .conftest import Ended, environment
 
 HEAVY = ("numpy", "torch", "lancedb", "pyarrow", "PIL", "av", "open_clip", "platformdirs")
+UNNEEDED = (
+    *("torch", "lancedb", "lance", "pyarrow", "pandas", "PIL", "av", "jaxtyping", "pydantic"),
+    *("unittest", "asyncio", "numpy.ma", "rich", "hashlib", "socket"),
+    *("indexer.ingest", "indexer.writer", "indexer.scan", "indexer.words", "omnidex_cli.chat"),
+)
+"""What a search in the cache can do without; each of these was once a part of its time."""
 
 
 def command_lines() -> list[tuple[str, ...]]:
@@ -133,3 +140,29 @@ def test_without_a_collection_the_next_command_is_named(omnidex: Callable[..., E
         assert ended.code == 2
         assert "no collection" in ended.err
         assert "omnidex index" in ended.err
+
+
+def test_a_search_in_the_cache_imports_only_what_it_needs(
+    tmp_path: Path, omnidex: Callable[..., Ended]
+) -> None:
+    (tmp_path / "media").mkdir()
+    for number in range(3):
+        (tmp_path / "media" / f"{number}.txt").write_text(f"note {number}")
+    assert omnidex("index", tmp_path / "media", "-c", tmp_path / "c").code == 0
+    found = json.loads(omnidex("search", "note", "-c", tmp_path / "c", "--json").out)
+    item = found["hits"][0]["id"]
+    arguments = ["search", "-c", str(tmp_path / "c"), "--like", item, "-k", "2", "--to", "text"]
+    code = (
+        f"import sys; from omnidex_cli.app import main; assert main({arguments}) == 0;"
+        f"print([name for name in {UNNEEDED} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.count("\n") == 2
+    assert done.stderr.splitlines()[-1] == "[]"

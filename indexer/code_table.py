@@ -115,7 +115,9 @@ class CodeTable:
         with _sound(self._place):
             for where in filters(keys):
                 rows = cells(self._table.search().where(where).select(names).to_arrow(), *names)
-                for row in cast("Iterator[tuple[str, str, int, int, list[int], float, float]]", rows):
+                for row in cast(
+                    "Iterator[tuple[str, str, int, int, list[int], float, float]]", rows
+                ):
                     content, kind, part, books, codes, prior, bound = row
                     key = ContentKey(content, Modality(kind))
                     numbers = np.array(codes, dtype=np.int64).reshape(-1, books)
@@ -142,7 +144,7 @@ class CodeTable:
 
     def drop(self) -> None:
         """Drop the table."""
-        self._drop([self._name])
+        self._drop([name for name in self._tables() if name == self._name])
 
     def drop_others(self) -> None:
         """Drop the tables of other generating models."""
@@ -152,7 +154,7 @@ class CodeTable:
         with _sound(self._place):
             for name in names:
                 if name.startswith(_PREFIX):
-                    self._database.drop_table(name, ignore_missing=True)
+                    self._database.drop_table(name)
 
     def _tables(self) -> list[str]:
         return list(self._database.list_tables().tables)

@@ -158,7 +158,8 @@ class Collection:
 
     @property
     def codes(self) -> CodesSetting | None:
-        """Whether the flow's codes are kept beside its items, as it was when it was last asked."""
+        """Whether the flow's codes are kept beside its items."""
+        self._refresh_manifest()
         return self._manifest.codes
 
     @property

@@ -26,7 +26,7 @@ from .types import IngestOptions, Record
 from .writer import Writer
 
 if TYPE_CHECKING:
-    from .code_table import CodedPart, CodeTable
+    from .code_table import CodedPart
 
 COMMIT_SECONDS = 15.0
 """Codes take longer than vectors, so there is less to lose; each commit is a file more."""
@@ -57,6 +57,19 @@ def codes_due(collection: Collection) -> bool:
     return digest_of(collection.directory, collection.spec, version) != setting.complete
 
 
+def check_coder(collection: Collection, coder: Coder) -> None:
+    """Make sure that codes belong to the encoder of a collection.
+
+    Raises:
+        EncoderMismatchError: They don't.
+    """
+    if coder.encoder_fingerprint != collection.spec.fingerprint:
+        raise EncoderMismatchError(
+            f"codes are made by the shipped model, and this collection by {collection.spec.name}",
+            hint="index into another collection, or leave --codes out",
+        )
+
+
 def keep_codes(
     collection: Collection,
     load: Callable[[], Coder],
@@ -79,11 +92,7 @@ def keep_codes(
         CollectionError: Another process is writing, or the collection is damaged.
     """
     coder, options = load(), options or IngestOptions()
-    if coder.encoder_fingerprint != collection.spec.fingerprint:
-        raise EncoderMismatchError(
-            f"codes are made by the shipped model, and this collection by {collection.spec.name}",
-            hint="index into another collection, or leave --codes out",
-        )
+    check_coder(collection, coder)
     with collection.writing("codes") as writer:
         if writer.codes is None or writer.codes.fingerprint != coder.fingerprint:
             writer.set_codes(CodesSetting(coder.fingerprint))
@@ -158,7 +167,7 @@ class _Filling:
         self._coder = coder
         self._catalogue = writer.catalogue
         self._options = options
-        self._table: CodeTable = CodeTable(collection.directory, coder.fingerprint)
+        self._table = CodeTable(collection.directory, coder.fingerprint)
         self._waiting: list[tuple[ContentKey, MediaItem]] = []
         self._made: list[CodedPart] = []
         self._last_commit = time.monotonic()

@@ -5,7 +5,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,7 @@ class FlowCoder:
             rule: How priors are estimated; collections keep those of `PRIOR_RULE`.
         """
         self._generator, self._rule = generator, rule
+        self._fingerprint: str | None = None
 
     @classmethod
     def load(
@@ -50,10 +50,12 @@ class FlowCoder:
         """
         return cls(OmniGenerator.load(tokens=tokens, flow=flow, threads=threads), rule)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """See `Coder`."""
-        return code_fingerprint(self._generator)
+        if self._fingerprint is None:
+            self._fingerprint = code_fingerprint(self._generator)
+        return self._fingerprint
 
     @property
     def encoder_fingerprint(self) -> str:

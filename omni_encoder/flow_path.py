@@ -172,10 +172,10 @@ class MetricPath:
         guess: Float[Tensor, "rows size"],
         t: Float[Tensor, ""],
     ) -> Float[Tensor, "rows size"]:
-        """`sum_k guess(k) u_t(., z | k) / beta'_t` at one time for all rows: for small vocabularies.
+        """`sum_k guess(k) u_t(., z | k) / beta'_t` at one time for all rows.
 
-        What depends on k and x alone is computed once, the rest once for each token z that there
-        is, and not for each row; at most size squared numbers are held beside the rows.
+        For small vocabularies: what depends on k and x alone is computed once, the rest once for
+        each token z that there is and not for each row. Size squared numbers are held.
 
         Args:
             at: z.

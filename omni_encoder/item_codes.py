@@ -1,4 +1,4 @@
-"""An item's codes, as a collection keeps them for re-ranking: what crosses borders, without torch."""
+"""An item's codes, as a collection keeps them for re-ranking; without torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ from tests.toy_coder import ToyCoder
 
 @pytest.fixture
 def media(tmp_path: Path) -> Path:
-    """Three images, a sound of three parts, and a text, none of them just written."""
+    """Three images, a sound of two parts, and a text, none of them just written."""
     folder = tmp_path / "media"
     folder.mkdir()
     for number in range(3):

@@ -135,7 +135,9 @@ def run(
         paths = [chosen[number].path for number in good]
         asked = vectors.texts(captions)
         found = _First(embedded.vectors[good], asked, relevant, captions, target, paths, encoder)
-        directions[f"text->{target}"] = _measure(found, judge, options)
+        directions[f"text->{target}"] = _measure(
+            found, lambda seed: judge(seed) if seed else first, options
+        )
     vectors.save()
     return {
         "schema": SCHEMA,

@@ -104,7 +104,7 @@ def print_codes(report: "CodesReport | None") -> None:
     if report is None:
         return
     dropped = f", those of {report.dropped} gone dropped" if report.dropped else ""
-    render.facts([("codes added", f"{report.added}{dropped}")])
+    render.facts([("codes added", f"{report.added}{dropped}, {report.seconds:.1f} s")])
     if report.lacking:
         render.note(
             f"{counted(report.lacking, 'item')} lack codes: no file of theirs could be read as it "

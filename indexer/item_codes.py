@@ -9,13 +9,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omni_encoder import CollectionError, EncoderMismatchError, MediaError, MediaItem
+from omni_encoder import CollectionError, EncoderMismatchError, MediaItem
 from omni_encoder.item_codes import Coder, ItemCodes
-from omni_encoder.media import open_media
+from omni_encoder.media import MediaInfo, open_media
 from omni_encoder.media_remote import RemoteDecoder
 
 from .collection import Collection
@@ -42,11 +42,13 @@ class CodesReport:
         added: They have codes now.
         lacking: They have none: no file of theirs could be read as it was when it was indexed.
         dropped: Contents whose codes were dropped, for their items are gone.
+        seconds: Wall time.
     """
 
     added: int = 0
     lacking: int = 0
     dropped: int = 0
+    seconds: float = field(default=0.0, compare=False)
 
 
 def codes_due(collection: Collection) -> bool:
@@ -91,6 +93,7 @@ def keep_codes(
         EncoderMismatchError: The collection was made by another encoder than that of the codes.
         CollectionError: Another process is writing, or the collection is damaged.
     """
+    started = time.monotonic()
     coder, options = load(), options or IngestOptions()
     check_coder(collection, coder)
     with collection.writing("codes") as writer:
@@ -107,7 +110,7 @@ def keep_codes(
         assert version is not None  # nobody else writes
         digest = digest_of(collection.directory, collection.spec, version)
         writer.set_codes(CodesSetting(coder.fingerprint, digest))
-    return report
+    return replace(report, seconds=time.monotonic() - started)
 
 
 def drop_codes(collection: Collection) -> bool:
@@ -168,6 +171,7 @@ class _Filling:
         self._catalogue = writer.catalogue
         self._options = options
         self._table = CodeTable(collection.directory, coder.fingerprint)
+        self._remote: RemoteDecoder | None = None
         self._waiting: list[tuple[ContentKey, MediaItem]] = []
         self._made: list[CodedPart] = []
         self._last_commit = time.monotonic()
@@ -179,15 +183,14 @@ class _Filling:
         wanted = sum(map(len, lacking.values()))
         added = 0
         with ExitStack() as stack:
-            remote = None
             if self._options.isolate or len(lacking) >= ISOLATE_FILES:
                 options = self._options
-                remote = RemoteDecoder(
+                self._remote = RemoteDecoder(
                     file_seconds=options.file_seconds, file_bytes=options.file_bytes
                 )
-                stack.enter_context(closing(remote))
+                stack.enter_context(closing(self._remote))
             for number, key in enumerate(sorted(lacking)):
-                for item in self._items(key, lacking[key], remote):
+                for item in self._items(key, lacking[key]):
                     self._waiting.append((key, item))
                     added += 1
                     if len(self._waiting) >= self._options.batch_items:
@@ -221,27 +224,32 @@ class _Filling:
                 lacking[key] = left
         return lacking, [key for key in there if key not in items]
 
-    def _items(
-        self, key: ContentKey, parts: set[int], remote: RemoteDecoder | None
-    ) -> Iterator[MediaItem]:
+    def _items(self, key: ContentKey, parts: set[int]) -> Iterator[MediaItem]:
         """The wanted parts of a content, from a file that is as it was when it was indexed."""
-        layout, left = self._collection.spec.layout, set(parts)
+        left = set(parts)
         for location in self._catalogue.locations(key):
             path = Path(os.fsdecode(location.path))
             try:
                 if not left or not _is_as_known(path, location):
                     continue
-                info, items = (
-                    open_media(path, layout) if remote is None else remote.open(path, layout)
-                )
+                info, items = self._open(path)
                 for item in items if info.modality is key.modality else ():
                     if not _is_as_known(path, location):
                         break
                     if item.part in left:
                         left.remove(item.part)
                         yield item
-            except (MediaError, OSError):
-                continue  # it has been read before: the next run finds out what is wrong with it
+            except Exception:  # noqa: BLE001 - it was read before; a fault must not stop the others
+                continue
+
+    def _open(self, path: Path) -> tuple[MediaInfo, Iterator[MediaItem]]:
+        layout = self._collection.spec.layout
+        if self._remote is not None:
+            try:
+                return self._remote.open(path, layout)
+            except ChildProcessError:  # too many processes, say: then it has to be done here
+                self._remote = None
+        return open_media(path, layout)
 
     def _encode(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -3,7 +3,7 @@
 # What torch returns is typed only in part; it is checked where it is named or passed on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from blake3 import blake3
 from .audio import BLOCK_SAMPLES
 from .flow_score import ScoreRule
 from .generator import OmniGenerator
-from .information import PRIOR_RULE, prior
-from .item_codes import ItemCodes
+from .information import MEASURES, PRIOR_RULE, prior
+from .item_codes import ItemCodes, Score
 from .model import array_of
 from .types import MediaItem, Modality
 
@@ -24,14 +24,21 @@ _KINDS = (Modality.IMAGE, Modality.AUDIO)
 class FlowCoder:
     """The `Coder` of a generating model."""
 
-    def __init__(self, generator: OmniGenerator, rule: ScoreRule = PRIOR_RULE) -> None:
+    def __init__(
+        self,
+        generator: OmniGenerator,
+        rule: ScoreRule = PRIOR_RULE,
+        *,
+        scores: Collection[Score] = ("s2", "s3"),
+    ) -> None:
         """Use a model.
 
         Args:
             generator: It.
             rule: How priors are estimated; collections keep those of `PRIOR_RULE`.
+            scores: Which need priors; those of the others are not a number.
         """
-        self._generator, self._rule = generator, rule
+        self._generator, self._rule, self._scores = generator, rule, scores
         self._fingerprint: str | None = None
 
     @classmethod
@@ -70,13 +77,14 @@ class FlowCoder:
     def encode(self, items: Sequence[MediaItem]) -> list[ItemCodes]:
         """See `Coder`. Of a sound, the first 2.56 s."""
         codes = [self._generator.codec.encode(_beginning(item)) for item in items]
-        priors = np.zeros((len(items), 2))
+        priors = np.full((len(items), 2), np.nan)
         for modality in sorted({item.modality for item in items}):
             rows = [i for i, item in enumerate(items) if item.modality is modality]
             alike = np.stack([codes[i] for i in rows])
-            for column, measure in enumerate(("cross-entropy", "bound")):
-                rule = replace(self._rule, measure=measure)
-                priors[rows, column] = prior(self._generator, alike, modality, rule=rule)
+            for column, (score, measure) in enumerate(MEASURES.items()):
+                if score in self._scores:
+                    rule = replace(self._rule, measure=measure)
+                    priors[rows, column] = prior(self._generator, alike, modality, rule=rule)
         return [
             ItemCodes(one, float(plain), float(bound))
             for one, (plain, bound) in zip(codes, priors, strict=True)

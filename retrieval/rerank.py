@@ -192,7 +192,8 @@ def load_coder_and_judge(
 
     generator = OmniGenerator.load(tokens=tokens, flow=flow)
     rule = ScoreRule(draws=draws, seed=seed)
-    return FlowCoder(generator, rule), lambda query, candidates, kinds: information(
+    coder = FlowCoder(generator, rule, scores=[score])
+    return coder, lambda query, candidates, kinds: information(
         generator, query, candidates, kinds, score=score, rule=rule
     )
 

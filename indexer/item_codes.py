@@ -8,7 +8,7 @@ whatever a kill leaves, the next pass completes.
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -229,7 +229,8 @@ class _Filling:
         left = set(parts)
         for location in self._catalogue.locations(key):
             path = Path(os.fsdecode(location.path))
-            try:
+            # It was read before: a decoder's fault must not stop the others now.
+            with suppress(Exception):
                 if not left or not _is_as_known(path, location):
                     continue
                 info, items = self._open(path)
@@ -239,8 +240,6 @@ class _Filling:
                     if item.part in left:
                         left.remove(item.part)
                         yield item
-            except Exception:  # noqa: BLE001 - it was read before; a fault must not stop the others
-                continue
 
     def _open(self, path: Path) -> tuple[MediaInfo, Iterator[MediaItem]]:
         layout = self._collection.spec.layout

@@ -144,10 +144,10 @@ def index(
         poll=poll,
         engine=engine,
     )
-    if optimize and not paths:
+    if optimize and not paths and codes is None:
         _optimize(collection_directory(collection), recall, as_json=as_json)
         return
-    if codes is not None and not paths:
+    if codes is not None and not (paths or dry_run or follow or optimize):
         coding.alone(collection_directory(collection), codes, threads, as_json=as_json)
         return
     paths = _existing(paths)

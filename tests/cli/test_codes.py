@@ -67,6 +67,8 @@ def test_codes_alone_and_their_end(indexed: Path, omnidex: Run) -> None:
     assert "dropped" in ended.err
     assert codes(omnidex("status", "--json")) is None
     assert "no codes" in omnidex("index", "--no-codes").err
+    for other in ("--optimize", "--dry-run", "--watch"):
+        assert omnidex("index", "--codes", other).code == 2
 
 
 def test_another_encoders_collection_is_refused_before_anything_is_read(

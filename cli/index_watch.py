@@ -27,6 +27,7 @@ def follow_folders(
 ) -> None:
     """Index folders, then follow them until Ctrl-C."""
     from indexer import WatchOptions, watch
+    from omni_encoder import CollectionError
 
     with collection:
         try:
@@ -35,7 +36,10 @@ def follow_folders(
             )
             for number, report in enumerate(reports):
                 if number == 0 or _did_something(report):
-                    coder.bring_up_to_date(options)
+                    try:
+                        coder.bring_up_to_date(options)
+                    except CollectionError as error:  # another writer, say: after the next change
+                        render.note(error.message)
                 if as_json and (number == 0 or _did_something(report)):
                     render.write_json(report_json(report, collection))
                 elif not as_json and (number == 0 or _did_something(report)):

@@ -2,8 +2,9 @@
 
 Protocol. Queries are the distinct captions of the target modality's items, candidates all of its
 items, ranked by the cosine of centred vectors; an item is relevant when it carries the caption. The
-first `top` of each query are scored by the likelihood of the query's words beside each (S1) and put
-in order by the blend of both (S4). Queries are cut in two halves at random; a half is ranked with
+first `top` of each query are scored by the likelihood of the query's words beside each (S1), or by
+how much likelier the query makes each one's codes (S2, S3), and put in order by the blend of both
+(S4). Queries are cut in two halves at random; a half is ranked with
 the weight that did best on the other half, so no query has a say in its own weight. Each seed draws
 halves and noise anew.
 
@@ -21,8 +22,10 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from omni_encoder import Encoder, MediaItem, Modality
+from omni_encoder.item_codes import Coder, ItemCodes
+from retrieval.decoded import first_item
 from retrieval.evaluate import carries, centre, distinct
-from retrieval.rerank import Judge, blended
+from retrieval.rerank import CodeJudge, Judge, blended
 from retrieval.significance import compare
 
 from .manifest import load_items
@@ -30,6 +33,7 @@ from .vectors import VectorCache
 
 SCHEMA = 1
 WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+_BATCH = 16  # items whose codes are made at once
 TARGETS = (Modality.IMAGE, Modality.AUDIO, Modality.VIDEO)
 
 
@@ -56,6 +60,23 @@ class RerankOptions:
             raise ValueError(f"top must be at least 2 and seeds 1, got {self.top}, {self.seeds}")
 
 
+@dataclass(frozen=True, slots=True)
+class ByCodes:
+    """What judges by codes in place of vectors.
+
+    Attributes:
+        coder: Makes codes and priors; both see one noise.
+        judge: Scores them.
+    """
+
+    coder: Coder
+    judge: CodeJudge
+
+
+# What judges candidates, by the seed of its noise.
+Seeded = Callable[[int], Judge | ByCodes]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Lists:
     """The first candidates of every query: scores, and which are relevant."""
@@ -75,7 +96,7 @@ def run(
     manifest: Path,
     *,
     encoder: Encoder,
-    judge: Callable[[int], Judge],
+    judge: Seeded,
     split: Path | None = None,
     cache: Path | None = None,
     options: RerankOptions | None = None,
@@ -85,7 +106,8 @@ def run(
     Args:
         manifest: A JSONL file beside its media.
         encoder: Makes the first ranking.
-        judge: Gives what scores candidates, by the seed of its noise.
+        judge: Gives what scores candidates, by the seed of its noise. What has no codes is left
+            out of a measurement by codes.
         split: A JSON file; only its `validation` ids are evaluated.
         cache: A folder to keep vectors in.
         options: See `RerankOptions`.
@@ -97,7 +119,10 @@ def run(
     items = load_items(manifest, split=split, limit=options.limit)
     vectors = VectorCache(cache, encoder)
     directions: dict[str, object] = {}
+    first = judge(0)
     for target in TARGETS:
+        if isinstance(first, ByCodes) and target not in first.coder.modalities:
+            continue
         chosen = [item for item in items if item.modality is target]
         embedded = vectors.files([item.path for item in chosen])
         bad = {failure.number for failure in embedded.failures}
@@ -107,8 +132,12 @@ def run(
             continue
         vectors.save()
         relevant = carries(captions, [chosen[number].captions for number in good])
-        found = _First(embedded.vectors[good], vectors.texts(captions), relevant, captions, target)
-        directions[f"text->{target}"] = _measure(found, judge, options)
+        paths = [chosen[number].path for number in good]
+        asked = vectors.texts(captions)
+        found = _First(embedded.vectors[good], asked, relevant, captions, target, paths, encoder)
+        directions[f"text->{target}"] = _measure(
+            found, lambda seed: judge(seed) if seed else first, options
+        )
     vectors.save()
     return {
         "schema": SCHEMA,
@@ -120,18 +149,35 @@ def run(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _First:
-    """One direction: vectors of candidates and of captions, and the truth."""
+    """One direction: vectors of candidates and captions, the truth, and what codes are made of."""
 
     candidates: np.ndarray
     asked: np.ndarray
     relevant: np.ndarray
     captions: Sequence[str]
     target: Modality
+    paths: Sequence[Path]
+    encoder: Encoder
+
+    def scorer(
+        self, judge: Judge | ByCodes, order: Int64[np.ndarray, "queries top"]
+    ) -> Callable[[MediaItem, Int64[np.ndarray, " top"]], Float64[np.ndarray, " top"]]:
+        """What scores some of the candidates; codes are made of all that `order` names."""
+        if not isinstance(judge, ByCodes):
+            kinds = [self.target] * order.shape[1]
+            return lambda query, rows: judge(query, self.candidates[rows], kinds)
+        layout, wanted = self.encoder.spec.layout, np.unique(order)
+        codes: dict[int, ItemCodes] = {}
+        for rows in np.array_split(wanted, -(-len(wanted) // _BATCH)):
+            items = [first_item(self.paths[int(row)], layout) for row in rows]
+            codes |= zip(map(int, rows), judge.coder.encode(items), strict=True)
+        by_codes = judge.judge
+        return lambda query, rows: by_codes(
+            query, [codes[int(row)] for row in rows], [self.target] * len(rows)
+        )
 
 
-def _measure(
-    found: _First, judge: Callable[[int], Judge], options: RerankOptions
-) -> dict[str, object]:
+def _measure(found: _First, judge: Seeded, options: RerankOptions) -> dict[str, object]:
     top = min(options.top, len(found.candidates))
     count = min(options.queries or len(found.captions), len(found.captions))
     asked = np.unique(np.linspace(0, len(found.captions) - 1, count).round().astype(int))
@@ -175,17 +221,16 @@ def _judged(
     found: _First,
     captions: Sequence[str],
     order: Int64[np.ndarray, "queries top"],
-    judge: Judge,
+    judge: Judge | ByCodes,
     options: RerankOptions,
     *,
     seconds: list[float],
 ) -> Float64[np.ndarray, "queries top"]:
     """The flow's score of every candidate; what each query took is added to `seconds`."""
-    flow = np.zeros(order.shape)
+    flow, score = np.zeros(order.shape), found.scorer(judge, order)
     for row, caption in enumerate(captions):
         start = perf_counter()
-        kinds = [found.target] * order.shape[1]
-        flow[row] = judge(MediaItem(Modality.TEXT, caption), found.candidates[order[row]], kinds)
+        flow[row] = score(MediaItem(Modality.TEXT, caption), order[row])
         seconds.append(perf_counter() - start)
         if options.progress is not None:
             done, total = len(seconds), options.seeds * len(captions)

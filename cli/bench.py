@@ -273,6 +273,11 @@ def _data_of(name: str, data: Path | None) -> Path | None:
 def _reranking(given: str | None) -> "Reranking | None":
     """What `--rerank` says, with the shipped flow; nothing if the order would stay as it is."""
     rule = rerank_rule(given)
+    if rule is not None and rule.score != "s1":
+        raise UsageProblem(
+            f"these benchmarks re-rank by s1, not by {rule.score}",
+            hint="omnidex bench rerank --rule measures the other two",
+        )
     if rule is None or not rule.weight:
         return None
     from functools import cache

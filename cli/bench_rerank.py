@@ -1,7 +1,8 @@
 """`omnidex bench rerank`: what re-ranking by the flow is worth."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -11,7 +12,7 @@ from .bench_output import figure
 from .options import FlowOption, JsonOption, TokensOption
 
 if TYPE_CHECKING:
-    from retrieval.rerank import Judge
+    from omnidex_benchmarks.rerank import Seeded
 
 _COLUMNS = ("queries", "reachable", "cosine", "flow", "blend", "difference", "seconds_a_query")
 
@@ -36,6 +37,14 @@ def rerank(
             show_default=False,
         ),
     ] = None,
+    rule: Annotated[
+        Literal["s1", "s2", "s3"],
+        typer.Option(
+            "--rule",
+            help="s1: the query's words beside a candidate's vector; s2 and s3: the candidate's "
+            "codes beside the query.",
+        ),
+    ] = "s1",
     draws: Annotated[
         int, typer.Option("--draws", min=1, metavar="N", help="Noise draws a candidate.")
     ] = 2,
@@ -50,16 +59,13 @@ def rerank(
 
     Example:
     omnidex bench rerank manifest.jsonl --split split.json --queries 200
+    omnidex bench rerank manifest.jsonl --split split.json --queries 50 --rule s2
     """
     must_be_manifest(manifest)
 
     from omnidex_benchmarks.rerank import RerankOptions, run
 
     from omni_encoder import load_encoder
-    from retrieval.rerank import load_flow
-
-    def judge(seed: int) -> "Judge":
-        return load_flow(draws=draws, seed=seed, tokens=tokens, flow=flow).judge
 
     with render.progress() as advance:
         options = RerankOptions(
@@ -71,7 +77,7 @@ def rerank(
         result = run(
             manifest,
             encoder=load_encoder(),
-            judge=judge,
+            judge=_judge(rule, (tokens, flow), draws=draws),
             split=split,
             cache=cache,
             options=options,
@@ -79,6 +85,22 @@ def rerank(
     if not as_json:
         _print(result)
     render.write_json(result)
+
+
+def _judge(
+    rule: Literal["s1", "s2", "s3"], files: tuple[Path | None, Path | None], *, draws: int
+) -> "Seeded":
+    """What judges by a rule, with a seed."""
+    from omnidex_benchmarks.rerank import ByCodes
+
+    from retrieval.rerank import load_coder_and_judge, load_flow
+
+    tokens, flow = files
+    if rule == "s1":
+        return lambda seed: load_flow(draws=draws, seed=seed, tokens=tokens, flow=flow).judge
+    return lambda seed: ByCodes(
+        *load_coder_and_judge(rule, draws=draws, seed=seed, tokens=tokens, flow=flow)
+    )
 
 
 def _print(result: Mapping[str, object]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from . import errors, render
+from . import coding, errors, render
 from .errors import NOTHING_FOUND, Interrupted, UsageProblem
 from .index_plan import check_roots, print_plan
 from .index_report import count_files, print_report, report_json
@@ -104,6 +104,7 @@ def index(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Index a whole home or drive without asking.")
     ] = False,
+    codes: coding.CodesOption = None,
     optimize: Annotated[
         bool,
         typer.Option("--optimize", help="Afterwards, write what makes searching fast anew."),
@@ -134,6 +135,7 @@ def index(
     omnidex index ~/Pictures -E "*.gif" -E /private --dry-run
     omnidex index photos -c photos.omnidex --encoder open_clip:ViT-B-32/openai
     omnidex index --optimize --recall 0.995
+    omnidex index ~/Pictures --codes
     omnidex index /mnt/photos --engine ray
     """
     _check_together(
@@ -142,8 +144,11 @@ def index(
         poll=poll,
         engine=engine,
     )
-    if optimize and not paths:
+    if optimize and not paths and codes is None:
         _optimize(collection_directory(collection), recall, as_json=as_json)
+        return
+    if codes is not None and not (paths or dry_run or follow or optimize):
+        coding.alone(collection_directory(collection), codes, threads, as_json=as_json)
         return
     paths = _existing(paths)
     check_roots(paths, yes=yes)
@@ -166,10 +171,11 @@ def index(
         print_plan(paths, directory, options, as_json=as_json)
         return
     opened, loaded = _open(directory, encoder_name(encoder), threads)
+    coder = coding.Coding(opened, codes, threads)
     if engine == "ray":
         loaded = _for_tasks(opened, loaded, threads)
     if follow:
-        follow_folders(paths, opened, loaded, options, poll=poll, as_json=as_json)
+        follow_folders(paths, opened, loaded, options, coder, poll=poll, as_json=as_json)
         return
     with opened, render.progress() as advance:
         try:
@@ -186,14 +192,16 @@ def index(
             raise Interrupted(
                 f"Interrupted: {kept_now} in {opened.place}; the same command goes on from there."
             ) from None
+    coded = coder.bring_up_to_date(options)
     if optimize:
         from indexer.maintenance import optimize as tidy
 
         tidy(opened, recall=recall)
     if as_json:
-        render.write_json(report_json(report, opened))
+        render.write_json(report_json(report, opened) | {"codes": coding.codes_json(coded)})
     else:
         print_report(report, opened)
+        coding.print_codes(coded)
     if not report.scanned:
         _say_nothing_found(paths, report, as_json=as_json)
         raise typer.Exit(NOTHING_FOUND)

@@ -12,18 +12,22 @@ if TYPE_CHECKING:
     from indexer import Collection, IngestOptions, IngestReport
     from omni_encoder import Encoder
 
+    from .coding import Coding
+
 
 def follow_folders(
     paths: Sequence[Path],
     collection: "Collection",
     encoder: "Encoder | Callable[[], Encoder]",
     options: "IngestOptions",
+    coder: "Coding",
     *,
     poll: bool,
     as_json: bool,
 ) -> None:
     """Index folders, then follow them until Ctrl-C."""
     from indexer import WatchOptions, watch
+    from omni_encoder import CollectionError
 
     with collection:
         try:
@@ -31,6 +35,11 @@ def follow_folders(
                 paths, collection, encoder, options=options, watching=WatchOptions(poll=poll)
             )
             for number, report in enumerate(reports):
+                if number == 0 or _did_something(report):
+                    try:
+                        coder.bring_up_to_date(options)
+                    except CollectionError as error:  # another writer, say: after the next change
+                        render.note(error.message)
                 if as_json and (number == 0 or _did_something(report)):
                     render.write_json(report_json(report, collection))
                 elif not as_json and (number == 0 or _did_something(report)):

@@ -8,6 +8,7 @@ import typer
 
 from . import render
 from .answers import record_json
+from .coding import codes_state
 from .errors import FAILED
 from .index_report import count_files, problem_json
 from .options import CollectionOption, JsonOption, collection_directory, is_id, item_id
@@ -213,6 +214,7 @@ def _status_json(collection: "Collection") -> dict[str, object]:
         },
         "items": {str(modality): count for modality, count in collection.counts().items()},
         "search": search_json(collection.cache_report()),
+        "codes": codes_state(collection) or None,
         "bytes": _bytes_under(collection.directory),
     }
 
@@ -226,6 +228,7 @@ def _status_facts(collection: "Collection", *, problems: int) -> Sequence[tuple[
         ("items", str(sum(counts.values()))),
         *((str(modality), str(count)) for modality, count in counts.items()),
         *search_facts(collection.cache_report()),
+        ("codes", codes_state(collection)),
         ("size", render.size(_bytes_under(collection.directory))),
         ("problems", f"{problems}, listed by: omnidex status --problems" if problems else "none"),
     ]

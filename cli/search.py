@@ -99,9 +99,10 @@ def search(
         str | None,
         typer.Option(
             "--rerank",
-            metavar="flow[:K:W]",
-            help="Read the query again beside each of the first K hits, and order them anew with "
-            "weight W for what the flow says.",
+            metavar="flow[:K:W:RULE]",
+            help="Judge each of the first K hits by the flow, and order them anew with weight W "
+            "for what it says. RULE is s1, the query beside the hit's vector, or s2 or s3, the "
+            "hit's codes beside the query (index --codes).",
             show_default=False,
         ),
     ] = None,

@@ -17,6 +17,7 @@ from .ids import resolve
 from .lock import writer_lock
 from .manifest import (
     MANIFEST_NAME,
+    CodesSetting,
     Manifest,
     check_empty,
     check_spec,
@@ -153,6 +154,12 @@ class Collection:
     def spec(self) -> EncoderSpec:
         """The encoder that made its vectors."""
         return self._manifest.spec
+
+    @property
+    def codes(self) -> CodesSetting | None:
+        """Whether the flow's codes are kept beside its items."""
+        self._refresh_manifest()
+        return self._manifest.codes
 
     @property
     def version(self) -> int | None:

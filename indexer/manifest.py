@@ -1,5 +1,6 @@
 """`omnidex.json`: what makes a directory a collection. It is always written last, by rename."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -31,6 +32,20 @@ REFERENCE_WEIGHT = 64
 Means = Mapping[Modality, Float32[np.ndarray, " dim"]]
 
 
+@dataclass(frozen=True, slots=True)
+class CodesSetting:
+    """That codes are kept beside the items.
+
+    Attributes:
+        fingerprint: Of what makes them.
+        complete: The digest of the newest version of the items' table whose items all got theirs,
+            as far as their files could be read; empty if there is none.
+    """
+
+    fingerprint: str
+    complete: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Manifest:
     """A collection's encoder and the means that search subtracts.
@@ -39,11 +54,13 @@ class Manifest:
         spec: The encoder that made the vectors.
         reference: The encoder's own mean vectors; empty when it has none.
         means: The mean vector of each modality, mixed from the items' own and `reference`.
+        codes: Whether codes are kept; None if they aren't.
     """
 
     spec: EncoderSpec
     reference: Means = field(default_factory=dict[Modality, Float32[np.ndarray, " dim"]])
     means: Means = field(default_factory=dict[Modality, Float32[np.ndarray, " dim"]])
+    codes: CodesSetting | None = None
 
     def mean(self, modality: Modality) -> Float32[np.ndarray, " dim"]:
         """The mean to subtract from vectors of one modality; zeros when nothing is known."""
@@ -97,6 +114,12 @@ def read_version(directory: Path, spec: EncoderSpec, version: int) -> bytes:
         return b""
 
 
+def digest_of(directory: Path, spec: EncoderSpec, version: int) -> str:
+    """A hash of a version's own file, which never changes; empty if it isn't kept."""
+    content = read_version(directory, spec, version)
+    return hashlib.blake2b(content, digest_size=16).hexdigest() if content else ""
+
+
 def newest_version(directory: Path, spec: EncoderSpec) -> int | None:
     """The table's newest version, by the name of its file; None if there is no table."""
     # Lance counts them down from 2**64 - 1, in 20 digits, so that the newest comes first.
@@ -146,6 +169,8 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
         "reference_means": _to_lists(manifest.reference),
         "means": _to_lists(manifest.means),
     }
+    if manifest.codes is not None:
+        document["codes"] = asdict(manifest.codes)
     target = directory / MANIFEST_NAME
     temporary = directory / f"{MANIFEST_NAME}.new"
     with temporary.open("w", encoding="utf-8") as file:
@@ -215,7 +240,15 @@ def _parse(document: dict[str, object], path: Path) -> Manifest:
         spec=spec,
         reference=_from_lists(document["reference_means"], spec.dim),
         means=_from_lists(document["means"], spec.dim),
+        codes=_codes(document.get("codes")),
     )
+
+
+def _codes(value: object) -> CodesSetting | None:
+    if value is None:
+        return None
+    setting = cast("dict[str, object]", value)
+    return CodesSetting(str(setting["fingerprint"]), str(setting["complete"]))
 
 
 def _to_lists(means: Means) -> dict[str, list[float]]:

@@ -1,10 +1,9 @@
 """The vectors and what is known of every item: a LanceDB table, the truth of a collection.
 
-Only this module imports lancedb, through `lean_lancedb`, and what it imports pyarrow. That takes
-over a second, so whoever can do without it imports this module late.
+Only this module and `code_table` import lancedb, through `lean_lancedb`, and what they import
+pyarrow. That takes over a second, so whoever can do without it imports this module late.
 """
 
-import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from .catalogue import ContentKey, ContentRow
 from .columns import cells, clean, filters, kinds_of, schema, to_vectors
 from .lean import lean, limit_reading
 from .lean_lancedb import Session, Table, connect
-from .manifest import LANCE_NAME, has_table, read_version, table_location, table_name
+from .manifest import LANCE_NAME, digest_of, has_table, table_location, table_name
 from .remote import remote_of
 from .rows import MODALITIES, ItemRow, Items, Stamps
 from .sums import Sums, Total
@@ -338,9 +337,7 @@ class VectorTable:
         return {name: int(name.removeprefix(_TAG)) for name in names}
 
     def _digest(self, version: int) -> str:
-        """A hash of a version's own file, which never changes; empty if it isn't kept."""
-        content = read_version(self._path.parent, self._spec, version)
-        return hashlib.blake2b(content, digest_size=16).hexdigest() if content else ""
+        return digest_of(self._path.parent, self._spec, version)
 
     def _taken(self, rows: Int64[np.ndarray, " rows"]) -> Iterator[pa.Table]:
         for start in range(0, len(rows), _BATCH_ROWS):

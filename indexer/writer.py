@@ -11,7 +11,8 @@ import re
 import sqlite3
 import time
 from collections.abc import Container, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from omni_encoder import CollectionError, QueryError
 
 from .catalogue import Catalogue, ContentKey, ContentRow, FileRow
 from .folders import Marks
-from .manifest import Manifest, has_table, newest_version, write_manifest
+from .manifest import CodesSetting, Manifest, has_table, newest_version, write_manifest
 from .remote import shown
 from .sums import Sums, with_rows, without
 
@@ -57,6 +58,18 @@ class Writer:
     def changed(self) -> bool:
         """Whether the table was opened to be changed."""
         return self._dirty
+
+    @property
+    def codes(self) -> CodesSetting | None:
+        """Whether codes are kept beside the items."""
+        return self._manifest.codes
+
+    def set_codes(self, setting: CodesSetting | None) -> None:
+        """Remember whether codes are kept, and whether all items have them; at once."""
+        if setting != self._manifest.codes:
+            self._manifest = replace(self._manifest, codes=setting)
+            with writing_to(self._directory):
+                write_manifest(self._directory, self._manifest)
 
     def recover(self, *, foreign: bool = False) -> None:
         """After a writer that didn't finish: keep whole contents and delete the others.
@@ -238,12 +251,20 @@ class Writer:
 
     def _delete(self, keys: Sequence[ContentKey]) -> int:
         table = self._begin()
+        self._drop_codes(keys)
         if self._sums is None or len(keys) > FEW_KEYS:
             self._sums = None if keys else self._sums
             return table.delete(keys)
         gone = table.take_out(keys)
         self._sums = without(self._sums, gone)
         return sum(items for items, _ in gone.values())
+
+    def _drop_codes(self, keys: Sequence[ContentKey]) -> None:
+        if keys and self.codes is not None:
+            from .code_table import CodeTable
+
+            with suppress(CollectionError):  # they are extra, and the next run drops what is left
+                CodeTable(self._directory, self.codes.fingerprint).delete(keys)
 
 
 @contextmanager

@@ -166,6 +166,32 @@ class MetricPath:
         distances = self.distances(clean)
         return gains(distances, at) * _weighted(distances, self.beta(t)).softmax(dim=-1)
 
+    def mean_velocity(
+        self,
+        at: Int[Tensor, " rows"],
+        guess: Float[Tensor, "rows size"],
+        t: Float[Tensor, ""],
+    ) -> Float[Tensor, "rows size"]:
+        """`sum_k guess(k) u_t(., z | k) / beta'_t` at one time for all rows.
+
+        For small vocabularies: what depends on k and x alone is computed once, the rest once for
+        each token z that there is and not for each row. Size squared numbers are held.
+
+        Args:
+            at: z.
+            guess: Probabilities of the clean token.
+            t: In [0, 1).
+        """
+        every = torch.arange(self.size, device=at.device)
+        distances = self.distances(every)
+        likely = _weighted(distances, self.beta(t).expand(self.size)).softmax(dim=-1)
+        mean = torch.zeros_like(guess)
+        for token in at.unique():
+            rates = gains(distances, token.expand(self.size)) * likely
+            rows = at == token
+            mean[rows] = guess[rows] @ rates
+        return mean
+
     def calibrated(self, *, share: float = 0.3, most: int = 512) -> "MetricPath":
         """The same path with the `c` at which half-way tokens are clean with this probability.
 

@@ -1,18 +1,30 @@
 """Putting the first hits in a new order, by how likely the query is beside each of them.
 
-The first ranking compares vectors; the flow re-reads the query beside every candidate (S1 of
-`omni_encoder.likelihood`), and the order is that of both scores blended (S4).
+The first ranking compares vectors; the flow judges every candidate, and the order is that of both
+scores blended (S4). S1 asks how likely the query is beside the candidate's vector
+(`omni_encoder.likelihood`), S2 and S3 how much likelier the query makes the candidate's codes,
+which a collection may keep (`omni_encoder.information`).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from indexer import Collection
-from omni_encoder import EncoderMismatchError, MediaItem, MediaLayout, Modality, QueryError
+from indexer.item_codes import codes_of
+from omni_encoder import (
+    CollectionError,
+    EncoderMismatchError,
+    MediaItem,
+    MediaLayout,
+    Modality,
+    QueryError,
+)
 from omni_encoder.arrays import Float, Float32, Float64
+from omni_encoder.item_codes import Coder, ItemCodes, Score
 
 from .decoded import first_item
 from .query import Hit, Query, Term
@@ -20,6 +32,12 @@ from .query import Hit, Query, Term
 # Takes a query, the candidates' vectors and their modalities; gives one score each, higher better.
 Judge = Callable[
     [MediaItem, Float32[np.ndarray, "candidates dim"], Sequence[Modality]],
+    Float64[np.ndarray, " candidates"],
+]
+
+# The same of candidates' codes.
+CodeJudge = Callable[
+    [MediaItem, Sequence[ItemCodes], Sequence[Modality]],
     Float64[np.ndarray, " candidates"],
 ]
 
@@ -34,12 +52,15 @@ class RerankRule:
         top: How many of the first hits; those beyond keep their places.
         weight: Of the flow's score, in [0, 1]. 0 leaves the order as it is, which validation chose
             for the shipped flow: it does not pay (docs/results.md).
-        draws: Noise draws; the cost grows with `top` times `draws`.
+        draws: Noise draws; the cost grows with `top` times `draws`. S2 and S3 take as many as the
+            priors that are stored with the codes.
+        score: By what the flow judges: `s1`, or by the candidates' codes, `s2` and `s3`.
     """
 
     top: int = 20
     weight: float = 0.0
     draws: int = 2
+    score: Score = "s1"
 
     def __post_init__(self) -> None:
         if self.top < 2:
@@ -48,6 +69,35 @@ class RerankRule:
             raise ValueError(f"weight must be in [0, 1], got {self.weight}")
         if self.draws < 1:
             raise ValueError(f"draws must be at least 1, got {self.draws}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """Hits in their new order.
+
+    Attributes:
+        hits: They.
+        left: How many of the first could not be judged, for they have no codes, and kept their
+            places.
+    """
+
+    hits: list[Hit]
+    left: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFlow:
+    """What judges candidates by their codes.
+
+    Attributes:
+        judge: Scores candidates beside a query.
+        fingerprint: Of what makes such codes and their priors.
+        layout: How its encoder wants media.
+    """
+
+    judge: CodeJudge
+    fingerprint: str
+    layout: MediaLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +145,59 @@ def load_flow(
     )
 
 
+def load_code_flow(score: Literal["s2", "s3"]) -> CodeFlow:
+    """The shipped model's flow, to judge by stored codes and priors. This imports torch.
+
+    Raises:
+        CheckpointError: A file is missing or damaged.
+    """
+    from omni_encoder.flow_coder import code_fingerprint
+    from omni_encoder.generator import OmniGenerator
+    from omni_encoder.information import information
+
+    generator = OmniGenerator.load()
+    return CodeFlow(
+        lambda query, candidates, kinds: information(
+            generator, query, candidates, kinds, score=score
+        ),
+        code_fingerprint(generator),
+        generator.codec.encoder.spec.layout,
+    )
+
+
+def load_coder_and_judge(
+    score: Literal["s2", "s3"],
+    *,
+    draws: int,
+    seed: int,
+    tokens: Path | None = None,
+    flow: Path | None = None,
+) -> tuple[Coder, CodeJudge]:
+    """What makes codes and priors, and judges by them, with noise of one's own.
+
+    Args:
+        score: By what is judged.
+        draws: Noise draws a candidate.
+        seed: Of the noise.
+        tokens: As for `load_flow`.
+        flow: Likewise.
+
+    Raises:
+        CheckpointError: A file is missing, damaged, or belongs to another model.
+    """
+    from omni_encoder.flow_coder import FlowCoder
+    from omni_encoder.flow_score import ScoreRule
+    from omni_encoder.generator import OmniGenerator
+    from omni_encoder.information import information
+
+    generator = OmniGenerator.load(tokens=tokens, flow=flow)
+    rule = ScoreRule(draws=draws, seed=seed)
+    coder = FlowCoder(generator, rule, scores=[score])
+    return coder, lambda query, candidates, kinds: information(
+        generator, query, candidates, kinds, score=score, rule=rule
+    )
+
+
 def rerank(
     hits: Sequence[Hit],
     query: Query,
@@ -119,13 +222,8 @@ def rerank(
             "this collection was made by another encoder than the flow reads",
             hint="search without --rerank, or index with the shipped encoder",
         )
-    terms = [term for term in query.terms if _can_be_judged(term)]
-    if not terms:
-        raise QueryError(
-            "re-ranking needs words, an image or a sound in the query",
-            hint="leave --rerank out, or say what you look for in words",
-        )
-    first, rest = hits[: rule.top], hits[rule.top :]
+    terms = _judged_terms(query)
+    first = hits[: rule.top]
     if len(first) < 2:
         return list(hits)
     vectors: Float32[np.ndarray, "hits dim"] = np.stack(
@@ -135,10 +233,74 @@ def rerank(
     judged: Float64[np.ndarray, " hits"] = np.zeros(len(first))
     for term in terms:
         judged += term.weight * flow.judge(_item(term, flow.layout), vectors, kinds)
-    cosines = np.array([hit.score for hit in first], dtype=np.float64)
-    order = np.argsort(-blended(cosines, judged, weight=rule.weight), kind="stable")
-    ordered = [*(first[int(at)] for at in order), *rest]
+    return _ordered(hits, range(len(first)), judged, rule.weight)
+
+
+def rerank_by_codes(
+    hits: Sequence[Hit],
+    query: Query,
+    *,
+    collection: Collection,
+    flow: CodeFlow,
+    rule: RerankRule,
+) -> Reranked:
+    """As `rerank`, by the codes that the collection keeps; no file of a hit is opened.
+
+    Hits without codes keep their places, and the others are put in order among theirs.
+
+    Raises:
+        CollectionError: The collection keeps no codes, or those of another model.
+        MediaError: A file of the query can't be decoded.
+        QueryError: The query has no part that the flow can judge.
+    """
+    first, setting = hits[: rule.top], collection.codes
+    if setting is not None and setting.fingerprint != flow.fingerprint:
+        raise CollectionError(
+            "this collection keeps codes of another model than the flow reads",
+            hint="make them anew with: omnidex index --codes",
+        )
+    stored = codes_of(collection, [hit.record for hit in first])
+    terms = _judged_terms(query)
+    places = [at for at, hit in enumerate(first) if hit.record.id in stored]
+    left = len(first) - len(places)
+    if len(places) < 2:
+        return Reranked(list(hits), left)
+    codes = [stored[first[at].record.id] for at in places]
+    kinds = [first[at].record.modality for at in places]
+    judged: Float64[np.ndarray, " hits"] = np.zeros(len(places))
+    for term in terms:
+        judged += term.weight * flow.judge(_item(term, flow.layout), codes, kinds)
+    return Reranked(_ordered(hits, places, judged, rule.weight), left)
+
+
+def _ordered(
+    hits: Sequence[Hit],
+    places: Sequence[int],
+    judged: Float64[np.ndarray, " places"],
+    weight: float,
+) -> list[Hit]:
+    """Hits of which those at some places are put in order among these places."""
+    cosines = np.array([hits[at].score for at in places], dtype=np.float64)
+    order = np.argsort(-blended(cosines, judged, weight=weight), kind="stable")
+    ordered = list(hits)
+    for at, best in zip(places, order, strict=True):
+        ordered[at] = hits[places[int(best)]]
     return [replace(hit, rank=rank) for rank, hit in enumerate(ordered, start=1)]
+
+
+def _judged_terms(query: Query) -> list[Term]:
+    """The parts of a query that a flow can judge.
+
+    Raises:
+        QueryError: There are none.
+    """
+    terms = [term for term in query.terms if _can_be_judged(term)]
+    if not terms:
+        raise QueryError(
+            "re-ranking needs words, an image or a sound in the query",
+            hint="leave --rerank out, or say what you look for in words",
+        )
+    return terms
 
 
 def _can_be_judged(term: Term) -> bool:

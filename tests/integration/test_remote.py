@@ -14,15 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from indexer import Collection, SearchMode
+from indexer import Collection, SearchMode, ingest
 from indexer.entries import ContentKey, ContentRow, FileRow, FileStamp
+from indexer.item_codes import CodesReport, codes_due, codes_of, drop_codes, keep_codes
 from indexer.remote import STATE_NAME, Remote, _alive, mirror, remote_of, uri_of
 from indexer.rows import ItemRow
 from indexer.table import VectorTable
 from omni_encoder import CollectionError, Modality
 from omni_encoder.media import MediaInfo
 from tests.toy import DIM, ToyEncoder
+from tests.toy_coder import ToyCoder
 
 ROOT = Path(__file__).parents[2]
 SPEC = ToyEncoder().spec
@@ -331,3 +334,24 @@ def test_a_uri_is_known_however_it_is_written(tmp_path: Path) -> None:
     assert uri_of(tmp_path) is None
     assert remote_of(tmp_path) is None
     assert mirror.__module__ == "indexer.remote"
+
+
+def test_codes_lie_in_the_store_and_other_machines_read_them(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    Image.new("RGB", (20, 20), "red").save(media / "red.png")
+    with Collection.create(uri, SPEC) as collection:
+        ingest([media], collection, ToyEncoder())
+        assert keep_codes(collection, ToyCoder) == CodesReport(added=1)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
+    with Collection.open(uri) as other:
+        records = other.records(other.nearest(vector_of(0), k=1).rows)
+        assert not codes_due(other)
+        assert list(codes_of(other, records)) == [records[0].id]
+        assert drop_codes(other)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "one"))
+    with Collection.open(uri) as again:
+        assert again.codes is None

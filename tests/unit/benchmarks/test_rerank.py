@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omnidex_benchmarks.rerank import RerankOptions, run
+from omnidex_benchmarks.rerank import ByCodes, RerankOptions, run
 from PIL import Image
 
 from omni_encoder import MediaItem, Modality
+from omni_encoder.item_codes import ItemCodes
 from retrieval.embed import embed_files
 from tests.toy import ToyEncoder
+from tests.toy_coder import ToyCoder
 
 _NAMES = [f"{a} {b}" for a in ("red", "green", "blue") for b in ("fish", "bird", "tree", "boat")]
 
@@ -57,6 +59,38 @@ def test_a_judge_that_knows_is_used_and_one_that_does_not_is_not(manifest: Path)
     assert same["difference"] == 0
     assert set(same["weights"]) == {0.0}
     json.dumps(helped)
+
+
+def test_codes_are_judged_where_there_are_any(manifest: Path) -> None:
+    seeds: list[int] = []
+
+    def first_is_right(
+        query: MediaItem, found: Sequence[ItemCodes], kinds: Sequence[Modality]
+    ) -> np.ndarray:
+        assert len(found) == len(kinds) == len(_NAMES)
+        return np.array([codes.prior for codes in found])
+
+    def by_codes(seed: int) -> ByCodes:
+        seeds.append(seed)
+        return ByCodes(ToyCoder(), first_is_right)
+
+    options = RerankOptions(top=len(_NAMES), seeds=2)
+    result = run(manifest, encoder=ToyEncoder(), judge=by_codes, options=options)
+
+    # Whatever is asked, the same picture has the highest prior.
+    assert result["directions"]["text->image"]["flow"] == pytest.approx(1 / len(_NAMES))
+    assert set(seeds) == {0, 1}
+
+    class NoImages(ToyCoder):
+        modalities = (Modality.AUDIO,)
+
+    nothing = run(
+        manifest,
+        encoder=ToyEncoder(),
+        judge=lambda _seed: ByCodes(NoImages(), first_is_right),
+        options=options,
+    )
+    assert nothing["directions"] == {}
 
 
 def test_too_short_lists_are_refused() -> None:

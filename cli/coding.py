@@ -1,0 +1,125 @@
+"""Codes beside the items: what `omnidex index --codes` and `--no-codes` do about them."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import render
+from .errors import Interrupted
+from .plain import counted
+
+if TYPE_CHECKING:
+    from indexer import Collection, IngestOptions
+    from indexer.item_codes import CodesReport
+    from omni_encoder.item_codes import Coder
+
+CodesOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--codes/--no-codes",
+        help="Also keep the codes of images and sounds, which --rerank flow:K:W:s2 reads; "
+        "remembered until --no-codes drops them.",
+        show_default=False,
+    ),
+]
+
+
+class Coding:
+    """What is to be done about a collection's codes after it has been indexed."""
+
+    def __init__(self, collection: "Collection", wanted: bool | None, threads: int | None) -> None:
+        """Find out.
+
+        Args:
+            collection: The collection.
+            wanted: What was said; None leaves it as it is.
+            threads: That the model uses.
+
+        Raises:
+            EncoderMismatchError: Codes are wanted, and another encoder made the collection.
+        """
+        self._collection, self._wanted, self._threads = collection, wanted, threads
+        self._loaded: Coder | None = None
+        if wanted:
+            from indexer.item_codes import check_coder
+
+            check_coder(collection, self._coder())  # now, and not after hours of indexing
+
+    def bring_up_to_date(self, options: "IngestOptions | None" = None) -> "CodesReport | None":
+        """Give codes to the items that lack them, or drop all; None if nothing had to be done.
+
+        Raises:
+            Interrupted: Ctrl-C; what was made is kept.
+        """
+        from indexer.item_codes import codes_due, drop_codes, keep_codes
+
+        if self._wanted is False:
+            dropped = drop_codes(self._collection)
+            render.note("Codes are dropped." if dropped else "There are no codes to drop.")
+            self._wanted = None
+            return None
+        if not self._wanted and not codes_due(self._collection):
+            return None
+        self._wanted = None  # a second time, only what is due
+        with self._collection, render.progress() as advance:
+            try:
+                return keep_codes(
+                    self._collection,
+                    self._coder,
+                    options=options,
+                    progress=lambda done, total: advance("Coding", done, total),
+                )
+            except KeyboardInterrupt:
+                raise Interrupted(
+                    "Interrupted: the codes that were finished are kept; "
+                    "the same command goes on from there."
+                ) from None
+
+    def _coder(self) -> "Coder":
+        if self._loaded is None:
+            from omni_encoder.flow_coder import FlowCoder
+
+            self._loaded = FlowCoder.load(threads=self._threads)
+        return self._loaded
+
+
+def codes_state(collection: "Collection") -> str:
+    """Whether codes are kept, in words; empty if not."""
+    from indexer.item_codes import codes_due
+
+    if collection.codes is None:
+        return ""
+    return "kept, some are missing" if codes_due(collection) else "kept"
+
+
+def codes_json(report: "CodesReport | None") -> dict[str, object] | None:
+    """What was done about codes, as it stands in JSON."""
+    return None if report is None else asdict(report)
+
+
+def print_codes(report: "CodesReport | None") -> None:
+    """Say what was done about codes."""
+    if report is None:
+        return
+    dropped = f", those of {report.dropped} gone dropped" if report.dropped else ""
+    render.facts([("codes added", f"{report.added}{dropped}, {report.seconds:.1f} s")])
+    if report.lacking:
+        render.note(
+            f"{counted(report.lacking, 'item')} lack codes: no file of theirs could be read as it "
+            "was when it was indexed; omnidex index --codes tries again"
+        )
+
+
+def alone(directory: Path, wanted: bool, threads: int | None, *, as_json: bool) -> None:
+    """`--codes` or `--no-codes` without a folder: only what is indexed already."""
+    from indexer import Collection
+
+    with Collection.open(directory) as opened:
+        report = Coding(opened, wanted, threads).bring_up_to_date()
+        if as_json:
+            document = {"schema": render.SCHEMA, "collection": opened.place}
+            render.write_json(document | {"codes": codes_json(report)})
+        else:
+            print_codes(report)

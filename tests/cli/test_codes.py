@@ -1,0 +1,126 @@
+"""Codes from the command line: kept when asked for, remembered, and read by --rerank."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from omni_encoder import MediaItem, Modality
+from omni_encoder.item_codes import ItemCodes
+from retrieval.rerank import CodeFlow
+from tests.toy import ToyEncoder
+from tests.toy_coder import ToyCoder
+
+from .conftest import Ended
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(autouse=True)
+def _toy_coder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*, threads: int | None = None) -> ToyCoder:
+        return ToyCoder(name="omni")
+
+    def judge(_q: MediaItem, found: Sequence[ItemCodes], _k: Sequence[Modality]) -> np.ndarray:
+        return np.array([codes.prior for codes in found])
+
+    monkeypatch.setattr("omni_encoder.flow_coder.FlowCoder.load", load)
+    monkeypatch.setattr(
+        "retrieval.rerank.load_code_flow",
+        lambda _score: CodeFlow(judge, ToyCoder().fingerprint, ToyEncoder().spec.layout),
+    )
+
+
+def codes(ended: Ended) -> object:
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)["codes"]
+    if isinstance(found, dict):
+        assert found.pop("seconds") >= 0
+    return found
+
+
+def test_codes_are_kept_when_asked_for_and_from_then_on(indexed: Path, omnidex: Run) -> None:
+    assert codes(omnidex("index", indexed, "--json")) is None
+    assert codes(omnidex("status", "--json")) is None
+
+    first = codes(omnidex("index", indexed, "--codes", "--json"))
+    assert first == {"added": 4, "lacking": 0, "dropped": 0}  # two images, a sound of two parts
+    assert codes(omnidex("status", "--json")) == "kept"
+
+    (indexed / "red.png").unlink()
+    (indexed / "copy.jpg").write_bytes((indexed / "blue.jpg").read_bytes())
+    (indexed / "blue.jpg").write_bytes((indexed / "blue.jpg").read_bytes() + b"more")
+    again = codes(omnidex("index", indexed, "--json"))
+    assert again == {"added": 1, "lacking": 0, "dropped": 0}
+
+
+def test_codes_alone_and_their_end(indexed: Path, omnidex: Run) -> None:
+    assert codes(omnidex("index", "--codes", "--json")) == {
+        "added": 4,
+        "lacking": 0,
+        "dropped": 0,
+    }
+    assert "codes added  0" in omnidex("index", "--codes").out.replace("\t", "  ")
+    ended = omnidex("index", "--no-codes")
+    assert "dropped" in ended.err
+    assert codes(omnidex("status", "--json")) is None
+    assert "no codes" in omnidex("index", "--no-codes").err
+    for other in ("--optimize", "--dry-run", "--watch"):
+        assert omnidex("index", "--codes", other).code == 2
+
+
+def test_another_encoders_collection_is_refused_before_anything_is_read(
+    media: Path, omnidex: Run
+) -> None:
+    ended = omnidex("index", media, "--codes", "--encoder", "other")
+
+    assert ended.code == 2
+    assert "shipped model" in ended.err
+    assert json.loads(omnidex("status", "--json").out)["items"] == {}
+
+
+def test_a_collection_without_codes_says_how_to_get_them(indexed: Path, omnidex: Run) -> None:
+    for given in ("flow:s2", "flow:20:s3", "flow:20:0.2:s2"):
+        ended = omnidex("search", "red", "--rerank", given)
+        assert ended.code == 2
+        assert "omnidex index --codes" in ended.err
+
+
+def test_hits_without_codes_are_counted(indexed: Path, omnidex: Run) -> None:
+    omnidex("index", "--codes")
+    plain = omnidex("search", "red", "--no-hybrid", "--json")
+    ended = omnidex("search", "red", "--no-hybrid", "--rerank", "flow:20:1:s2", "--json")
+
+    assert ended.code == 0
+    assert "1 of the first 4 hits" in ended.err
+    assert "kept their places" in ended.err
+    before, after = (json.loads(one.out)["hits"] for one in (plain, ended))
+    assert sorted(hit["id"] for hit in before) == sorted(hit["id"] for hit in after)
+    for one, other in zip(before, after, strict=True):
+        assert (one["modality"] == "text") == (other["modality"] == "text")
+
+
+def test_a_rule_without_a_weight_keeps_the_order_and_says_so(indexed: Path, omnidex: Run) -> None:
+    omnidex("index", "--codes")
+    plain = omnidex("search", "red")
+    again = omnidex("search", "red", "--rerank", "flow:s2")
+
+    assert again.out == plain.out
+    assert "flow:20:0.2:s2" in again.err
+
+
+@pytest.mark.parametrize("wrong", ["flow:s4", "flow:s2:20", "flow::s2", "flow:20:0.1:0.2:s2"])
+def test_a_wrong_rule_is_a_usage_error(indexed: Path, omnidex: Run, wrong: str) -> None:
+    ended = omnidex("search", "red", "--rerank", wrong)
+
+    assert ended.code == 2
+    assert "flow:20:0.2:s2" in ended.err
+
+
+def test_benchmarks_by_name_take_s1_alone(omnidex: Run) -> None:
+    ended = omnidex("bench", "run", "coco-5k", "--rerank", "flow:20:0.2:s2")
+
+    assert ended.code == 2
+    assert "bench rerank --rule" in ended.err

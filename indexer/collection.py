@@ -247,12 +247,7 @@ class Collection:
         self._refresh_manifest()
         from .planner import Search
 
-        device = "cpu"
-        if mode.exact and mode.device != "cpu":
-            from omni_encoder.torch_scan import usable_device
-
-            device = usable_device(mode.device)
-        search = Search(query, k, exact=mode.exact, merge=mode.merge, device=device)
+        search = Search.by(mode, query, k)
         catalogue = None if where is None else self._catalogue
         found = self._reader.nearest(
             self._manifest, search, catalogue, modalities=modalities, where=where

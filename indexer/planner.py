@@ -11,7 +11,7 @@ from .asking import Asked, kth
 from .exact import centre_rows, cosines
 from .manifest import Means
 from .segment import Segment
-from .types import Merge
+from .types import Merge, SearchMode
 
 BACKGROUND = 512
 """How many items of a modality stand for what a score of it is worth."""
@@ -37,6 +37,16 @@ class Search:
     exact: bool = False
     merge: Merge = Merge.COSINE
     device: str = "cpu"
+
+    @classmethod
+    def by(cls, mode: SearchMode, query: Float32[np.ndarray, " dim"], k: int) -> "Search":
+        """The question that a mode makes of a vector, on a device that can be used."""
+        device = "cpu"
+        if mode.exact and mode.device != "cpu":
+            from omni_encoder.torch_scan import usable_device
+
+            device = usable_device(mode.device)
+        return cls(query, k, exact=mode.exact, merge=mode.merge, device=device)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

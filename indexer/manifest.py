@@ -1,6 +1,5 @@
 """`omnidex.json`: what makes a directory a collection. It is always written last, by rename."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -116,6 +115,8 @@ def read_version(directory: Path, spec: EncoderSpec, version: int) -> bytes:
 
 def digest_of(directory: Path, spec: EncoderSpec, version: int) -> str:
     """A hash of a version's own file, which never changes; empty if it isn't kept."""
+    import hashlib  # a search in the cache needs it not
+
     content = read_version(directory, spec, version)
     return hashlib.blake2b(content, digest_size=16).hexdigest() if content else ""
 

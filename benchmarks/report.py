@@ -132,9 +132,11 @@ def _label(document: Mapping[str, object]) -> str:
         more.append(f"re-ranked {rerank['top']}, weight {rerank['weight']}")
     if protocol.get("limit"):
         more.append(f"limit {protocol['limit']}")
+    more += ["quick"] if measured.is_quick(document) else []
     if protocol.get("ties", "worst") != "worst":
         more.append(f"ties {protocol['ties']}")
-    return f"{label} ({', '.join(more)})" if more else label or str(document["benchmark"])
+    label = label or str(document["benchmark"])
+    return f"{label} ({', '.join(more)})" if more else label
 
 
 def _short(name: str) -> str:
@@ -222,7 +224,7 @@ def timings_table(sections: Sequence[Section]) -> tuple[list[str], list[list[str
             rows.append(
                 [
                     section.name,
-                    "" if label == section.name else label,
+                    label.removeprefix(section.name).strip(),
                     "" if ratio is None else f"{ratio:.2f}",
                     f"{spread['min']:.2f} to {spread['max']:.2f}" if spread else "",
                     str(document.get("unit") or section.title),

@@ -284,7 +284,7 @@ def _ordered(
     """Hits of which those at some places are put in order among these places, weak ones last."""
     cosines = np.array([hits[at].score for at in places], dtype=np.float64)
     weak = [(judgement := hits[at].judgement) is not None and judgement.weak for at in places]
-    order = np.lexsort((-blended(cosines, judged, weight=weight), weak))
+    order = np.lexsort(np.stack([-blended(cosines, judged, weight=weight), weak]))
     ordered = list(hits)
     for at, best in zip(places, order, strict=True):
         ordered[at] = hits[places[int(best)]]

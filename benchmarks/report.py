@@ -98,7 +98,7 @@ def _identity(document: Mapping[str, object]) -> tuple[str, str, str]:
     """Label, fingerprint and data: results that have all of them in common replace each other."""
     encoder = cast("Mapping[str, str]", document.get("encoder") or {})
     data = cast("Mapping[str, str]", document.get("data") or {})
-    return _label(document), encoder.get("fingerprint", ""), data.get("digest", "")
+    return label_of(document), encoder.get("fingerprint", ""), data.get("digest", "")
 
 
 def _labelled(
@@ -120,7 +120,8 @@ def _is_result(file: Path) -> bool:
     return file.parent.name not in {"clip_benchmark", "trec", "vectors"}
 
 
-def _label(document: Mapping[str, object]) -> str:
+def label_of(document: Mapping[str, object]) -> str:
+    """A result's encoder, and the settings that aren't usual."""
     encoder = cast("Mapping[str, str] | None", document.get("encoder"))
     label = "" if encoder is None else _short(encoder["name"])
     protocol = cast("Mapping[str, object]", document.get("protocol") or {})

@@ -133,6 +133,8 @@ def test_a_comparison_says_what_is_better_and_what_is_only_luck(tmp_path: Path, 
     assert forward["verdict"] == "better"
     assert forward["interval"][0] <= forward["difference"] <= forward["interval"][1]
     assert back["verdict"] == "worse"
+    centred = compare_results(good.path, run(tmp_path, data, centre=True).path)
+    assert str(centred["b"]["label"]) == f"{centred['a']['label']} (centred)"
     verdicts = {row["verdict"] for rows in same["directions"].values() for row in rows.values()}
     assert verdicts == {"no difference shown"}
 

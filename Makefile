@@ -68,7 +68,8 @@ package: venv ## Build the wheel and try it in an environment of its own
 results: venv ## Write the tables of docs/results.md anew; MANIFEST names the development pack, PEER the peer
 	$(BIN)/omnidex bench tables $(MANIFEST) --split benchmarks/splits/development.json \
 	    --encoder bridge --encoder peer=open_clip:peer/$(PEER) --encoder omni \
-	    --measure --write docs/results.md
+	    --results omnidex-results --measure --write docs/results.md
+	cp -R omnidex-results/asking omnidex-results/system docs/results/
 
 docs: venv ## Write docs/cli.md anew
 	$(BIN)/python -m omnidex_cli.reference > docs/cli.md

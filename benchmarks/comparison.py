@@ -13,6 +13,7 @@ import numpy as np
 from omni_encoder import OmniError
 from retrieval.significance import LEVEL, Comparison, compare
 
+from .report import label_of
 from .results import read, read_per_query
 
 METRICS = ("success@1", "success@10", "map", "ndcg@10")
@@ -102,4 +103,8 @@ def _as_json(comparison: Comparison, *, adjusted_p: float) -> dict[str, object]:
 
 
 def _named(path: Path, document: Mapping[str, object]) -> dict[str, object]:
-    return {"file": str(path), "encoder": document.get("encoder")}
+    return {
+        "file": str(path),
+        "encoder": document.get("encoder"),
+        "label": label_of(document),
+    }

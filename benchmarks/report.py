@@ -98,7 +98,7 @@ def _identity(document: Mapping[str, object]) -> tuple[str, str, str]:
     """Label, fingerprint and data: results that have all of them in common replace each other."""
     encoder = cast("Mapping[str, str]", document.get("encoder") or {})
     data = cast("Mapping[str, str]", document.get("data") or {})
-    return _label(document), encoder.get("fingerprint", ""), data.get("digest", "")
+    return label_of(document), encoder.get("fingerprint", ""), data.get("digest", "")
 
 
 def _labelled(
@@ -120,7 +120,8 @@ def _is_result(file: Path) -> bool:
     return file.parent.name not in {"clip_benchmark", "trec", "vectors"}
 
 
-def _label(document: Mapping[str, object]) -> str:
+def label_of(document: Mapping[str, object]) -> str:
+    """A result's encoder, and the settings that aren't usual."""
     encoder = cast("Mapping[str, str] | None", document.get("encoder"))
     label = "" if encoder is None else _short(encoder["name"])
     protocol = cast("Mapping[str, object]", document.get("protocol") or {})
@@ -132,9 +133,11 @@ def _label(document: Mapping[str, object]) -> str:
         more.append(f"re-ranked {rerank['top']}, weight {rerank['weight']}")
     if protocol.get("limit"):
         more.append(f"limit {protocol['limit']}")
+    more += ["quick"] if measured.is_quick(document) else []
     if protocol.get("ties", "worst") != "worst":
         more.append(f"ties {protocol['ties']}")
-    return f"{label} ({', '.join(more)})" if more else label or str(document["benchmark"])
+    label = label or str(document["benchmark"])
+    return f"{label} ({', '.join(more)})" if more else label
 
 
 def _short(name: str) -> str:
@@ -222,7 +225,7 @@ def timings_table(sections: Sequence[Section]) -> tuple[list[str], list[list[str
             rows.append(
                 [
                     section.name,
-                    "" if label == section.name else label,
+                    label.removeprefix(section.name).strip(),
                     "" if ratio is None else f"{ratio:.2f}",
                     f"{spread['min']:.2f} to {spread['max']:.2f}" if spread else "",
                     str(document.get("unit") or section.title),

@@ -26,6 +26,7 @@ from .timing import machine
 
 SCHEMA = 1
 KEY_DIGITS = 16
+_HEAD = frozenset({"benchmark", "title", "kind", "version", "measured"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def read(path: Path) -> Mapping[str, object]:
             hint="name a file that omnidex bench run has written",
         ) from error
     document = cast("dict[str, object]", content) if isinstance(content, dict) else {}
-    if "benchmark" not in document or document.get("schema") != SCHEMA:
+    if not document.keys() >= _HEAD or document.get("schema") != SCHEMA:
         raise OmniError(
             f"{path} is no result of this version of omnidex bench run",
             hint="run the benchmark again, with --force",

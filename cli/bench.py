@@ -215,8 +215,7 @@ def report(
 def _print_comparison(result: Mapping[str, object]) -> None:
     for side in ("a", "b"):
         of = mapping(result[side])
-        name = mapping(of["encoder"])["name"]
-        render.note(f"{side.upper()}: {name}, {render.short_path(Path(str(of['file'])))}")
+        render.note(f"{side.upper()}: {of['label']}, {render.short_path(Path(str(of['file'])))}")
     titles = ("direction", "metric", "A", "B", "B - A", "95%", "p adjusted", "B is")
     columns = [
         render.Column(title, align="left" if i in {0, 1, 7} else "right")

@@ -173,8 +173,23 @@ def _say_what_is_absent(names: Sequence[str], results: Path) -> None:
         if name not in known:
             render.note(f"{name}: stays as it is, for there is no table of that name")
             continue
-        command = f"omnidex bench run {name} --results {results}"
+        command = _measuring(name, results)
         render.note(f"{name}: no result is kept, so it stays as it is; measure it: {command}")
+
+
+def _measuring(name: str, results: Path) -> str:
+    """What measures a table, as `--measure` does."""
+    from omnidex_benchmarks import measured, registry
+
+    asks = registry.find(name).kind == "asking"
+    limit = measured.LIMITS.get(name)
+    parts = [
+        f"omnidex bench run {name}",
+        *(["--data MANIFEST"] if asks else []),
+        *([f"--limit {limit}"] if limit else []),
+        f"--results {results}",
+    ]
+    return " ".join(parts)
 
 
 def mteb(

@@ -85,13 +85,20 @@ class Coding:
         return self._loaded
 
 
-def codes_state(collection: "Collection") -> str:
-    """Whether codes are kept, in words; empty if not."""
+def codes_state(collection: "Collection") -> str | None:
+    """`kept`, or `due` if items came or went since a pass looked; None if no codes are kept."""
     from indexer.item_codes import codes_due
 
     if collection.codes is None:
-        return ""
-    return "kept, some are missing" if codes_due(collection) else "kept"
+        return None
+    return "due" if codes_due(collection) else "kept"
+
+
+def codes_words(collection: "Collection") -> str:
+    """Whether codes are kept, in words; empty if not."""
+    # What is due may be nothing: only the next pass looks.
+    due = "kept; items have changed since, and the next omnidex index sees to theirs"
+    return {None: "", "kept": "kept", "due": due}[codes_state(collection)]
 
 
 def codes_json(report: "CodesReport | None") -> dict[str, object] | None:

@@ -8,7 +8,7 @@ import typer
 
 from . import render
 from .answers import record_json
-from .coding import codes_state
+from .coding import codes_state, codes_words
 from .errors import FAILED
 from .index_report import count_files, problem_json
 from .options import CollectionOption, JsonOption, collection_directory, is_id, item_id
@@ -214,7 +214,7 @@ def _status_json(collection: "Collection") -> dict[str, object]:
         },
         "items": {str(modality): count for modality, count in collection.counts().items()},
         "search": search_json(collection.cache_report()),
-        "codes": codes_state(collection) or None,
+        "codes": codes_state(collection),
         "bytes": _bytes_under(collection.directory),
     }
 
@@ -228,7 +228,7 @@ def _status_facts(collection: "Collection", *, problems: int) -> Sequence[tuple[
         ("items", str(sum(counts.values()))),
         *((str(modality), str(count)) for modality, count in counts.items()),
         *search_facts(collection.cache_report()),
-        ("codes", codes_state(collection)),
+        ("codes", codes_words(collection)),
         ("size", render.size(_bytes_under(collection.directory))),
         ("problems", f"{problems}, listed by: omnidex status --problems" if problems else "none"),
     ]

@@ -54,6 +54,7 @@ def models(
         _Model("omni", _ALL_KINDS, "the default", shipped),
         _Model("omni:FILE", _ALL_KINDS, "a checkpoint that `omnidex train` wrote"),
         _Model("open_clip:MODEL/FILE", _CLIP_KINDS, "a .safetensors, .pt or .bin file"),
+        _Model("open_clip:FILE", _CLIP_KINDS, "the same, with open_clip_config.json beside it"),
         _Model("open_clip:MODEL/TAG", _CLIP_KINDS, "listed by: omnidex models --open-clip"),
     ]
     if open_clip:

@@ -131,7 +131,8 @@ def load_clip(rest: str) -> LoadedClip:
     """
     model_name, _, source = rest.partition("/")
     alone = Path(rest).expanduser()
-    if alone.suffix in _SUFFIXES and (not model_name or _only_whole(alone, source)):
+    named = model_name and source  # a model, or the first of several folders
+    if alone.suffix in _SUFFIXES and (not named or _only_whole(alone, source)):
         return _load_file(_open_clip(), "", alone.absolute())
     if not model_name or not source:
         raise EncoderError(

@@ -208,6 +208,8 @@ def rerank(
 ) -> list[Hit]:
     """Put the first hits in the order of both scores; ranks are renewed, scores stay the cosines.
 
+    Weak hits stay behind all others, whatever the flow says of them.
+
     Every wanted text, image and sound of the query is asked about on its own, by its weight; items
     named by id, videos and unwanted parts have no say. No file of a hit is opened.
 
@@ -279,9 +281,10 @@ def _ordered(
     judged: Float64[np.ndarray, " places"],
     weight: float,
 ) -> list[Hit]:
-    """Hits of which those at some places are put in order among these places."""
+    """Hits of which those at some places are put in order among these places, weak ones last."""
     cosines = np.array([hits[at].score for at in places], dtype=np.float64)
-    order = np.argsort(-blended(cosines, judged, weight=weight), kind="stable")
+    weak = [(judgement := hits[at].judgement) is not None and judgement.weak for at in places]
+    order = np.lexsort(np.stack([-blended(cosines, judged, weight=weight), weak]))
     ordered = list(hits)
     for at, best in zip(places, order, strict=True):
         ordered[at] = hits[places[int(best)]]

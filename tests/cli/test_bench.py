@@ -198,6 +198,17 @@ def test_tables_are_made_of_kept_results_and_what_is_absent_is_said_or_measured(
     assert "omnidex bench run ingest" in unlike.err
 
 
+def test_what_a_table_lacks_is_said_with_all_that_its_command_needs(
+    folder: Path, omnidex: Callable[..., Ended]
+) -> None:
+    (folder / "r.md").write_text("<!-- table: reranking --><!-- end --><!-- table: ingest -->")
+
+    ended = omnidex("bench", "tables", "--write", "r.md", "--results", "kept")
+
+    assert "bench run reranking --data MANIFEST --limit 150 --results kept" in ended.err
+    assert "bench run ingest --results kept" in ended.err
+
+
 def test_a_check_that_fails_exits_with_1(
     omnidex: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

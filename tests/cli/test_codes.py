@@ -56,6 +56,20 @@ def test_codes_are_kept_when_asked_for_and_from_then_on(indexed: Path, omnidex: 
     assert again == {"added": 1, "lacking": 0, "dropped": 0}
 
 
+def test_after_a_removal_status_does_not_say_that_codes_are_missing(
+    indexed: Path, omnidex: Run
+) -> None:
+    omnidex("index", "--codes")
+    assert omnidex("rm", indexed / "red.png", "--yes").code == 0
+
+    assert codes(omnidex("status", "--json")) == "due"
+    told = omnidex("status").out
+    assert "missing" not in told
+    assert "the next omnidex index sees to theirs" in told
+    assert "codes added\t0" in omnidex("index", "--codes").out
+    assert codes(omnidex("status", "--json")) == "kept"
+
+
 def test_codes_alone_and_their_end(indexed: Path, omnidex: Run) -> None:
     assert codes(omnidex("index", "--codes", "--json")) == {
         "added": 4,

@@ -26,7 +26,7 @@ def test_models_are_listed_without_loading_torch_or_open_clip(
     plain = omnidex("models")
 
     assert [model["name"] for model in listed] == [
-        *("omni", "omni:FILE", "open_clip:MODEL/FILE", "open_clip:MODEL/TAG")
+        *("omni", "omni:FILE", "open_clip:MODEL/FILE", "open_clip:FILE", "open_clip:MODEL/TAG")
     ]
     assert listed[0]["modalities"] == ["text", "image", "audio", "video"]
     assert listed[0]["available"] is Path(listed[0]["file"]).is_file()

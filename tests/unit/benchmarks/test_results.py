@@ -133,6 +133,8 @@ def test_a_comparison_says_what_is_better_and_what_is_only_luck(tmp_path: Path, 
     assert forward["verdict"] == "better"
     assert forward["interval"][0] <= forward["difference"] <= forward["interval"][1]
     assert back["verdict"] == "worse"
+    centred = compare_results(good.path, run(tmp_path, data, centre=True).path)
+    assert str(centred["b"]["label"]) == f"{centred['a']['label']} (centred)"
     verdicts = {row["verdict"] for rows in same["directions"].values() for row in rows.values()}
     assert verdicts == {"no difference shown"}
 
@@ -159,7 +161,10 @@ def test_holm_adjusts_by_rank_and_never_swaps_the_order() -> None:
     assert holm([]) == []
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"benchmark": "x", "schema": 99}'])
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"benchmark": "x", "schema": 99}', '{"benchmark": "x", "schema": 1}'],
+)
 def test_a_file_that_is_no_result_is_explained(tmp_path: Path, text: str) -> None:
     (tmp_path / "x-1.json").write_text(text)
 
@@ -228,6 +233,18 @@ def test_reports_name_an_encoder_without_the_folders_of_its_file(
     (section,) = collect([tmp_path / "x-1.json"])
 
     assert list(section.results) == [shown]
+
+
+def test_a_quick_result_stands_beside_the_whole_one_in_a_report(tmp_path: Path) -> None:
+    clock = SystemBenchmark("clock", "A clock", lambda _: {"ratio": 1.5})
+    for quick in (True, False):
+        request = Request(encoder=NumberEncoder, quick=quick)
+        results.run(clock, request, folder=tmp_path)
+
+    (section,) = collect([tmp_path])
+
+    assert list(section.results) == ["clock (quick)", "clock"]
+    assert "| clock | (quick) | 1.50 |" in markdown([section])
 
 
 def test_a_report_of_nothing_is_an_error(tmp_path: Path) -> None:

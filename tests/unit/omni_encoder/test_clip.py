@@ -249,8 +249,9 @@ def test_a_file_with_its_configuration_beside_it_needs_no_model_named(
     with pytest.raises(CheckpointError, match="which model it is of") as caught:
         load_encoder(f"open_clip:{bare / 'w.safetensors'}")
     assert f"open_clip:MODEL/{bare}" in caught.value.hint
-    with pytest.raises(CheckpointError, match="no checkpoint at"):
-        load_encoder(f"open_clip:{tmp_path / 'absent.safetensors'}")
+    for absent in (tmp_path / "absent.safetensors", "absent.safetensors"):
+        with pytest.raises(CheckpointError, match="no checkpoint at"):
+            load_encoder(f"open_clip:{absent}")
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", '{"preprocess_cfg": {"resize_mode": "crop"}}'])

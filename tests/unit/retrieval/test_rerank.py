@@ -1,6 +1,7 @@
 """Re-ranking: the order follows both scores, and nothing but the first hits moves."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from indexer import Collection, ingest
 from omni_encoder import EncoderMismatchError, MediaItem, Modality, QueryError
 from omni_encoder.flow_score import blended as blended_oracle
 from retrieval import Query, Retriever, Term
+from retrieval.judgement import Judgement
 from retrieval.rerank import Flow, Judge, RerankRule, blended, rerank
 from tests.toy import ToyEncoder
 
@@ -67,6 +69,27 @@ def test_the_flow_alone_turns_the_first_hits_round_and_leaves_the_rest(
     assert again[4:] == hits[4:]
     assert [hit.rank for hit in again] == [hit.rank for hit in hits]
     assert {hit.record.id: hit.score for hit in again} == {h.record.id: h.score for h in hits}
+
+
+def test_weak_hits_stay_behind_the_others(retriever: Retriever) -> None:
+    query = Query((Term.text("red"),))
+    marks = [False, False, True, True, True]
+    hits = [
+        replace(hit, judgement=Judgement(percentile=50.0, expected=1.0, weak=weak))
+        for hit, weak in zip(retriever.search(query), marks, strict=False)
+    ]
+
+    again = rerank(
+        hits,
+        query,
+        collection=retriever.collection,
+        flow=flow(backwards),
+        rule=RerankRule(top=4, weight=1),
+    )
+
+    turned = [hits[place].record.id for place in (1, 0, 3, 2, 4)]
+    assert [hit.record.id for hit in again] == turned
+    assert [hit.judgement.weak for hit in again if hit.judgement] == marks
 
 
 def test_no_weight_changes_nothing(retriever: Retriever) -> None:

@@ -11,9 +11,12 @@ from PIL import Image
 
 from indexer import Collection, IngestOptions, ingest
 from indexer.code_table import CodeTable
+from indexer.entries import ContentKey
 from indexer.item_codes import CodesReport, codes_due, codes_of, drop_codes, keep_codes
 from indexer.maintenance import restore
 from indexer.manifest import read_manifest
+from indexer.sums import Sums
+from indexer.table import VectorTable
 from indexer.transfer import Form, bring_in, export
 from indexer.types import Record
 from omni_encoder import CollectionError, EncoderMismatchError, MediaItem
@@ -157,6 +160,29 @@ def test_what_is_removed_loses_its_codes(collection: Collection, media: Path) ->
     left = {f"{key.content}.{key.modality}.{p}" for key, ps in table.parts().items() for p in ps}
     assert left == before.keys() - gone
     assert keep_codes(collection, ToyCoder) == CodesReport()
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_kill_during_a_removal_leaves_no_item_without_its_codes(
+    collection: Collection, media: Path, monkeypatch: pytest.MonkeyPatch, *, after: bool
+) -> None:
+    keep_codes(collection, ToyCoder)
+    before = codes(collection)
+    take_out = VectorTable.take_out
+
+    def die(self: VectorTable, keys: Sequence[ContentKey]) -> Sums:
+        if after:
+            take_out(self, keys)
+        raise Killed
+
+    monkeypatch.setattr(VectorTable, "take_out", die)
+    with pytest.raises(Killed):
+        collection.remove([media / "0.png"])
+    monkeypatch.undo()
+
+    assert codes(collection).keys() == before.keys() & {one.id for one in records(collection)}
+    assert codes_due(collection) == after
+    assert keep_codes(collection, ToyCoder) == CodesReport(dropped=int(after))
 
 
 def test_orphans_are_dropped(

@@ -95,7 +95,7 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of all that is d
 def collection_directory(given: Path | None) -> Path:
     """The directory that the option, the environment or the default names."""
     if given is not None and str(given):
-        if given.parts[0] in ("s3:", "gs:"):
+        if given.parts[:1] in (("s3:",), ("gs:",)):  # `.` has no parts
             from indexer.remote import located
 
             return located(given)

@@ -21,7 +21,7 @@ from omni_encoder.item_codes import ItemCodes
 from .columns import cells, filters
 from .entries import ContentKey
 from .lean import lean, limit_reading
-from .lean_lancedb import Table, connect
+from .lean_lancedb import Table, open_database
 from .manifest import LANCE_NAME, table_location
 
 FRAGMENTS = 20
@@ -71,7 +71,7 @@ class CodeTable:
         self._place = table_location(directory)
         limit_reading()
         with _sound(self._place):
-            self._database = connect(self._place, read_consistency_interval=timedelta(0))
+            self._database = open_database(self._place)
             self._table: Table | None = None
             if self._name in self._tables():
                 self._table = self._database.open_table(self._name)

@@ -23,6 +23,9 @@ from .types import IngestOptions, Problem, Tally
 ATTEMPTS = 2
 """How often a file is read that changes while it is read."""
 
+ENDING_SECONDS = 0.05
+"""How often processes that decode are ended until all threads that read have seen it."""
+
 ISOLATE_FILES = 100
 ISOLATE_BYTES = 256 * 2**20
 """From so many files or bytes on, starting processes to decode them is worth it."""
@@ -137,9 +140,13 @@ class EncodingRun:
             while self._step(known):
                 yield
         except BaseException:
-            # Whatever a decoder is doing, nobody waits for it any more.
-            for reader in readers:
-                reader.kill()
+            # Whatever a decoder is doing, nobody waits for it any more. One that is just being
+            # started can be ended only then.
+            self._exchange.stop()
+            while left := [thread for thread in threads if thread.is_alive()]:
+                for reader in readers:
+                    reader.kill()
+                left[0].join(ENDING_SECONDS)
             raise
         finally:
             self._exchange.stop()

@@ -21,6 +21,7 @@ from omni_encoder.media_remote import RemoteDecoder
 from .collection import Collection
 from .encoding import ISOLATE_FILES
 from .entries import ContentKey, Location
+from .local_engine import COMMIT_SHARE
 from .manifest import CodesSetting, digest_of, has_table
 from .types import IngestOptions, Record
 from .writer import Writer
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from .code_table import CodedPart
 
 COMMIT_SECONDS = 15.0
-"""Codes take longer than vectors, so there is less to lose; each commit is a file more."""
+"""Codes take longer than vectors, so there is less to lose; each commit is a file more, and in a
+long pass they come after `COMMIT_SHARE` of its time, as in an ingest."""
 
 Lacking = Mapping[ContentKey, set[int]]
 
@@ -174,7 +176,7 @@ class _Filling:
         self._remote: RemoteDecoder | None = None
         self._waiting: list[tuple[ContentKey, MediaItem]] = []
         self._made: list[CodedPart] = []
-        self._last_commit = time.monotonic()
+        self._started = self._last_commit = time.monotonic()
 
     def run(self, progress: Callable[[int, int], None]) -> CodesReport:
         self._table.drop_others()
@@ -261,7 +263,9 @@ class _Filling:
             CodedPart(key, item.part, codes)
             for (key, item), codes in zip(waiting, made, strict=True)
         ]
-        late = time.monotonic() - self._last_commit >= COMMIT_SECONDS
+        now = time.monotonic()
+        most = max(COMMIT_SECONDS, COMMIT_SHARE * (now - self._started))
+        late = now - self._last_commit >= most
         if late or len(self._made) >= self._options.commit_rows:
             self.commit()
 

@@ -21,7 +21,7 @@ from omni_encoder.arrays import Float16, Int64
 from .catalogue import ContentKey, ContentRow
 from .columns import cells, clean, filters, kinds_of, schema, to_vectors
 from .lean import lean, limit_reading
-from .lean_lancedb import Session, Table, connect
+from .lean_lancedb import Table, open_database
 from .manifest import LANCE_NAME, digest_of, has_table, table_location, table_name
 from .remote import remote_of
 from .rows import MODALITIES, ItemRow, Items, Stamps
@@ -39,9 +39,6 @@ _TAG = "run-"
 _MINUTE_S = 60
 _BATCH_ROWS = 1024
 """Lance reads several batches ahead; with more rows it is hardly faster, and holds them all."""
-_CACHE_BYTES = 16 * 2**20
-"""What Lance may keep of each kind: left to itself, it keeps what every version said of every
-fragment, 400 MB after 800 appends."""
 _STAMP_ROWS = 2**16
 """Stamps are a few bytes each, and reading a batch costs more than its rows."""
 _FEW_ROWS = 500
@@ -78,12 +75,9 @@ class VectorTable:
         """
         name = table_name(spec)
         path, place = directory / LANCE_NAME, table_location(directory)
-        # Zero: every look at the table sees what another process has just committed.
         limit_reading()
-        interval = None if pinned else timedelta(0)
         try:
-            session = Session(_CACHE_BYTES, _CACHE_BYTES)
-            database = connect(place, read_consistency_interval=interval, session=session)
+            database = open_database(place, pinned=pinned)
             if create and not has_table(directory, spec):
                 # Row numbers that survive deletes and merges, which only creation can ask for.
                 options = {"new_table_enable_stable_row_ids": "true"}

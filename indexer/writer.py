@@ -250,8 +250,13 @@ class Writer:
         return self._opened
 
     def _delete(self, keys: Sequence[ContentKey]) -> int:
-        table = self._begin()
+        gone = self._delete_items(keys)
+        # Not before: after a kill in between, items that are still there would lack theirs.
         self._drop_codes(keys)
+        return gone
+
+    def _delete_items(self, keys: Sequence[ContentKey]) -> int:
+        table = self._begin()
         if self._sums is None or len(keys) > FEW_KEYS:
             self._sums = None if keys else self._sums
             return table.delete(keys)

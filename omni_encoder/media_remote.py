@@ -92,8 +92,9 @@ class RemoteDecoder:
 
     def kill(self) -> None:
         """End the child, from any thread; whoever waits for it gets an error."""
-        if self._child is not None:
-            self._child.kill()
+        child = self._child  # its own thread may be letting go of it
+        if child is not None:
+            child.kill()
 
     def close(self) -> None:
         """End the child."""

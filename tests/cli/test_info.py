@@ -52,6 +52,21 @@ def quick_doctor(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
     return findings
 
 
+@pytest.mark.parametrize("named", [".", "", "./"])
+def test_the_collection_one_is_in_is_named_by_a_dot(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.chdir(indexed.parent / "collection")
+    there = omnidex("status", "-c", named)
+    monkeypatch.chdir(indexed)
+    elsewhere = omnidex("show", "-c", named, "3f2a")
+
+    assert there.code == 0
+    assert (elsewhere.code, elsewhere.err.splitlines()[0].partition(" in ")[0]) == (
+        *(2, "Error: there is no collection"),
+    )
+
+
 def test_doctor_is_content_without_a_collection_and_counts_one(
     quick_doctor: list[Finding], media: Path, omnidex: Run
 ) -> None:

@@ -4,16 +4,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from indexer import Collection, IngestOptions, ingest
-from indexer.code_table import CodeTable
+from indexer import Collection, IngestOptions, ingest, item_codes
+from indexer.code_table import CodedPart, CodeTable
+from indexer.entries import ContentKey
 from indexer.item_codes import CodesReport, codes_due, codes_of, drop_codes, keep_codes
 from indexer.maintenance import restore
 from indexer.manifest import read_manifest
+from indexer.sums import Sums
+from indexer.table import VectorTable
 from indexer.transfer import Form, bring_in, export
 from indexer.types import Record
 from omni_encoder import CollectionError, EncoderMismatchError, MediaItem
@@ -145,6 +149,36 @@ def test_a_kill_right_after_a_commit_makes_no_codes_twice(
     assert len(found) == len({(one.key, one.part) for one in found}) == len(codes(collection))
 
 
+def test_a_long_pass_commits_after_a_share_of_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "many").mkdir()
+    for number in range(40):
+        Image.new("RGB", (4, 4), (6 * number, 9, 9)).save(tmp_path / "many" / f"{number}.png")
+    collection = Collection.create(tmp_path / "collection", ToyEncoder().spec)
+    ingest([tmp_path / "many"], collection, ToyEncoder())
+    clock, appended = [0.0], list[int]()
+    append = CodeTable.append
+
+    class SlowCoder(ToyCoder):
+        def encode(self, items: Sequence[MediaItem]) -> list[ItemCodes]:
+            clock[0] += item_codes.COMMIT_SECONDS
+            return super().encode(items)
+
+    def count(self: CodeTable, parts: Sequence[CodedPart]) -> None:
+        appended.append(len(parts))
+        append(self, parts)
+
+    monkeypatch.setattr(item_codes, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(item_codes, "COMMIT_SHARE", 0.25)
+    monkeypatch.setattr(CodeTable, "append", count)
+    keep_codes(collection, SlowCoder, options=IngestOptions(batch_items=1))
+
+    assert sum(appended) == len(codes(collection)) == 40
+    assert appended[:4] == [1, 1, 1, 1]
+    assert 5 < max(appended[:-1]) <= 10
+
+
 def test_what_is_removed_loses_its_codes(collection: Collection, media: Path) -> None:
     keep_codes(collection, ToyCoder)
     before = codes(collection)
@@ -157,6 +191,29 @@ def test_what_is_removed_loses_its_codes(collection: Collection, media: Path) ->
     left = {f"{key.content}.{key.modality}.{p}" for key, ps in table.parts().items() for p in ps}
     assert left == before.keys() - gone
     assert keep_codes(collection, ToyCoder) == CodesReport()
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_kill_during_a_removal_leaves_no_item_without_its_codes(
+    collection: Collection, media: Path, monkeypatch: pytest.MonkeyPatch, *, after: bool
+) -> None:
+    keep_codes(collection, ToyCoder)
+    before = codes(collection)
+    take_out = VectorTable.take_out
+
+    def die(self: VectorTable, keys: Sequence[ContentKey]) -> Sums:
+        if after:
+            take_out(self, keys)
+        raise Killed
+
+    monkeypatch.setattr(VectorTable, "take_out", die)
+    with pytest.raises(Killed):
+        collection.remove([media / "0.png"])
+    monkeypatch.undo()
+
+    assert codes(collection).keys() == before.keys() & {one.id for one in records(collection)}
+    assert codes_due(collection) == after
+    assert keep_codes(collection, ToyCoder) == CodesReport(dropped=int(after))
 
 
 def test_orphans_are_dropped(

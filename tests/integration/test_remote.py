@@ -293,7 +293,7 @@ def test_a_table_that_cannot_be_reached_is_no_damaged_folder(
 
     with Collection.create(uri, SPEC) as one:
         add(one, range(3))
-        monkeypatch.setattr("indexer.table.connect", fail)
+        monkeypatch.setattr("indexer.table.open_database", fail)
         with pytest.raises(CollectionError, match=r"can't reach s3://.*network is down"):
             VectorTable.open(one.directory, SPEC)
 

@@ -192,6 +192,8 @@ def index(
             raise Interrupted(
                 f"Interrupted: {kept_now} in {opened.place}; the same command goes on from there."
             ) from None
+    if not as_json:  # before what may yet be interrupted
+        print_report(report, opened)
     coded = coder.bring_up_to_date(options)
     if optimize:
         from indexer.maintenance import optimize as tidy
@@ -200,7 +202,6 @@ def index(
     if as_json:
         render.write_json(report_json(report, opened) | {"codes": coding.codes_json(coded)})
     else:
-        print_report(report, opened)
         coding.print_codes(coded)
     if not report.scanned:
         _say_nothing_found(paths, report, as_json=as_json)

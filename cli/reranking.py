@@ -44,7 +44,9 @@ def rerank_rule(given: str | None, *, alone: bool = True) -> "RerankRule | None"
     rule = _rule(score, *said)
     if rule is None:
         raise UsageProblem(
-            f"--rerank takes 2 to {_MOST} hits and a weight from 0 to 1, not {given!r}", hint=_HINT
+            f"--rerank takes 2 to {_MOST} hits, a weight from 0 to 1 and one of the rules "
+            f"{', '.join(_SCORES)}, not {given!r}",
+            hint=_HINT,
         )
     if not rule.weight:
         render.note(

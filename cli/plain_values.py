@@ -1,15 +1,15 @@
 """Taking what was typed as what a command wants, without pydantic where it isn't needed.
 
 Typer lets pydantic build a schema for every parameter of a command, given or not. Importing that
-and building these takes longer than a whole search in the cache. A text, a whole number, a path or
-a list of these needs none. Whatever is something else, or isn't right, is left to Typer, whose
-messages users know.
+and building these takes longer than a whole search in the cache. A text, one of some words, a
+number, a path or a list of these needs none. Whatever is something else, or isn't right, is left to
+Typer, whose messages users know.
 """
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, cast, get_args, get_origin
+from typing import Literal, Protocol, cast, get_args, get_origin
 
 import typer
 
@@ -101,19 +101,25 @@ def _single(value: object, kind: object, wishes: _Wishes) -> tuple[object] | Non
     if wishes.parser is None and isinstance(value, str | Path):
         if kind is Path:
             return _path(Path(value), wishes)
-        if kind is str and isinstance(value, str):
+        words = get_args(kind) if get_origin(kind) is Literal else ()
+        if isinstance(value, str) and (kind is str or value in words):
             return (value,)
-    return _whole(value, wishes) if kind is int and not wishes.clamp else None
+    if wishes.clamp:
+        return None
+    if kind is float and type(value) is float:
+        return (value,) if _fits(value, wishes) else None
+    return _whole(value, wishes) if kind is int else None
 
 
 def _whole(value: object, wishes: _Wishes) -> tuple[object] | None:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value) if len(value) <= _MOST_DIGITS else None
-    if type(value) is not int:
-        return None
+    return (value,) if type(value) is int and _fits(value, wishes) else None
+
+
+def _fits(value: float, wishes: _Wishes) -> bool:
     least, most = wishes.min, wishes.max
-    fits = (least is None or value >= least) and (most is None or value <= most)
-    return (value,) if fits else None
+    return (least is None or value >= least) and (most is None or value <= most)
 
 
 def _path(path: Path, wishes: _Wishes) -> tuple[object] | None:

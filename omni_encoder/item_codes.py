@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64
 
+from .arrays import Int64
 from .types import MediaItem, Modality
 
 Score = Literal["s1", "s2", "s3"]

@@ -1,7 +1,7 @@
 """Values that are taken without pydantic are those that Typer would have made of them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 import typer
@@ -19,7 +19,8 @@ def command(
     path: Annotated[Path | None, typer.Option()] = None,
     paths: Annotated[list[Path] | None, typer.Option()] = None,
     folder: Annotated[Path | None, typer.Option(exists=True, file_okay=False)] = None,
-    share: Annotated[float, typer.Option()] = 0.5,
+    share: Annotated[float, typer.Option(max=10.0)] = 0.5,
+    engine: Annotated[Literal["a", "b", "10"], typer.Option()] = "a",
 ) -> None:
     pass
 
@@ -57,7 +58,21 @@ def context() -> typer.Context:
             "007",
             "\u0661",
         ),
-        *("1_0", "1.0", " 5", "99999999999", 10, 0, 101, True, 0.5, str(HERE), HERE, HERE.parent),
+        *(
+            "1_0",
+            "1.0",
+            " 5",
+            "99999999999",
+            10,
+            0,
+            101,
+            True,
+            0.5,
+            11.0,
+            str(HERE),
+            HERE,
+            HERE.parent,
+        ),
         *("/nowhere/at all", [str(HERE)], [""], "a" * 5000, "\udcff", "~"),
     ],
     ids=repr,
@@ -78,6 +93,7 @@ def test_what_is_taken_plainly_is_what_typer_makes_of_it(name: str, value: objec
     [
         *(("words", ("a", "b")), ("text", "a"), ("count", "100"), ("count", 10), ("text", None)),
         *(("path", "/nowhere"), ("paths", [str(HERE)]), ("words", None), ("paths", [])),
+        *(("share", 0.5), ("engine", "b")),
     ],
 )
 def test_plain_values_are_not_left_to_typer(name: str, value: object) -> None:
@@ -86,7 +102,14 @@ def test_plain_values_are_not_left_to_typer(name: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("count", "0"), ("count", "x"), ("clamped", "9"), ("folder", str(HERE)), ("share", "0.1")],
+    [
+        ("count", "0"),
+        ("count", "x"),
+        ("clamped", "9"),
+        ("folder", str(HERE)),
+        ("share", "0.1"),
+        ("engine", "c"),
+    ],
 )
 def test_what_is_not_plain_is_left_to_typer(name: str, value: object) -> None:
     assert plain(parameters()[name], value) is None

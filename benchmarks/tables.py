@@ -105,9 +105,11 @@ def _newest(name: str, folder: Path, request: Request | None) -> kept.Document |
 
 def training_table() -> str:
     """What the shipped generating half was worth on held-out items, as its file's header says."""
-    with shipped_flow().open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    training = json.loads(header["__metadata__"]["training"])
+    from safetensors import safe_open
+
+    with safe_open(shipped_flow(), framework="np") as file:  # pyright: ignore[reportUnknownVariableType] - it has no types
+        metadata = cast("Mapping[str, str]", file.metadata())
+    training = json.loads(metadata["training"])
     checks: Mapping[str, float] = training["checks"]
     rows = [
         [name.replace("->", " → "), f"{own:.2f}", f"{other:.2f}", f"{other - own:.2f}"]

@@ -22,6 +22,7 @@ EVENT_BYTES = 1024
 
 _FEW_KNOWN = 4096
 _ENOUGH_JOBS = 16
+"""With no more left, each is kept for whichever reader is free first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Where the files of the shipped model lie, and those that belong to another checkpoint."""
 
 from pathlib import Path
+from typing import cast
 
 
 def shipped_checkpoint() -> Path:
@@ -16,6 +17,14 @@ def shipped_tokens() -> Path:
 def shipped_flow() -> Path:
     """The generating half of the shipped checkpoint; it may be absent in a partial install."""
     return Path(__file__).parent / "weights" / "nano-flow.safetensors"
+
+
+def shipped_flow_header() -> dict[str, str]:
+    """The texts in the header of `shipped_flow`; `training` says how it was trained and checked."""
+    from safetensors import safe_open
+
+    with safe_open(shipped_flow(), framework="np") as file:  # pyright: ignore[reportUnknownVariableType] - it has no types
+        return cast("dict[str, str]", file.metadata())
 
 
 def companion(name: str, what: str) -> Path | None:

@@ -75,7 +75,8 @@ class MediaLayout:
     """How an encoder wants media to be decoded and cut. All of it is part of its fingerprint.
 
     Attributes:
-        image_pixels: The shorter side images and frames are decoded to, at least.
+        image_pixels: The shorter side images and frames are decoded to, at least; what is up to
+            1.75 times larger is not scaled twice.
         video_frames: How many frames stand for one part of a video.
         video_part_s: The longest part of a video, in seconds.
         audio_part_s: The longest part of an audio file, in seconds.

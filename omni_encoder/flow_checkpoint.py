@@ -3,7 +3,7 @@
 It holds the backbone's corrections of low rank and its norms, code inputs, heads and markers; the
 backbone itself, word embeddings and encoders are the search checkpoint's. Matrices are stored in 8
 bits as `NAME.int8` and `NAME.scale`, the rest in half precision. Metadata: `format`, `towers`,
-`training` (JSON).
+`training` (JSON), `sharpness` (JSON: each path's `c` by modality, which takes seconds to find).
 """
 
 # What torch returns is typed only in part; it is checked where it is named or passed on.
@@ -11,6 +11,7 @@ bits as `NAME.int8` and `NAME.scale`, the rest in half precision. Metadata: `for
 
 import copy
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def new_flow(
     inner: int = 128,
     rank: int = 48,
     kind: type[FlowModel] = FlowModel,
+    sharpness: Mapping[str, Sequence[float]] | None = None,
 ) -> Flow:
     """A model that starts from an encoder's backbone, with fresh inputs and heads.
 
@@ -65,6 +67,7 @@ def new_flow(
         inner: Inner width of the code heads.
         rank: Of the backbone's corrections.
         kind: What is built.
+        sharpness: `c` of the paths by modality, a number a codebook; None calibrates them.
     """
     books = {
         modality: tokenizer.books.vectors().detach().clone()
@@ -78,8 +81,16 @@ def new_flow(
     # Below 100 lie padding and names that were never used.
     support[1:100] = False
     support[list(_CONTROL)] = False
-    paths = {m: [MetricPath(book).calibrated() for book in rows] for m, rows in books.items()}
-    paths[Modality.TEXT] = [MetricPath(words, support=support).calibrated(most=256)]
+    if sharpness is None:
+        paths = {m: [MetricPath(book).calibrated() for book in rows] for m, rows in books.items()}
+        paths[Modality.TEXT] = [MetricPath(words, support=support).calibrated(most=256)]
+    else:
+        paths = {
+            m: [MetricPath(book, c=c) for book, c in zip(rows, sharpness[m], strict=True)]
+            for m, rows in books.items()
+        }
+        (c,) = sharpness[Modality.TEXT]
+        paths[Modality.TEXT] = [MetricPath(words, support=support, c=c)]
     return Flow(model.eval(), paths, {})
 
 
@@ -98,6 +109,7 @@ def save_flow(flow: Flow, path: Path) -> None:
         "format": FORMAT,
         "towers": towers_digest(network),
         "training": json.dumps(flow.training, sort_keys=True),
+        "sharpness": json.dumps({m: [path.c for path in row] for m, row in flow.paths.items()}),
     }
     write_stored(tensors, metadata, path)
 
@@ -135,7 +147,19 @@ def load_flow(path: Path, network: OmniNetwork, tokenizers: Tokenizers) -> Flow:
     corrections = [t for n, t in tensors.items() if n.endswith(".qkv.a")]
     if not corrections or not heads:
         raise CheckpointError(f"{path} lacks heads", hint="it was altered; fetch it again")
-    flow = new_flow(network, tokenizers, inner=len(heads[0]), rank=len(corrections[0]))
+    try:
+        flow = new_flow(
+            network,
+            tokenizers,
+            inner=len(heads[0]),
+            rank=len(corrections[0]),
+            sharpness=json.loads(metadata.get("sharpness", "null")),  # absent in earlier files
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} lacks the sharpness of its noise: {error}",
+            hint="it was altered; fetch it again",
+        ) from error
     for modality, tokenizer in tokenizers.by_modality.items():
         kept = tensors.get(f"inputs.{modality}.codebooks")
         own = tokenizer.books.vectors()

@@ -12,6 +12,7 @@ from omni_encoder.audio import BLOCK_SAMPLES
 from omni_encoder.errors import CheckpointError, EncoderError, QueryError
 from omni_encoder.flow_generate import GenerateRule
 from omni_encoder.flow_model import FlowModel, Part, place
+from omni_encoder.flow_path import MetricPath
 from omni_encoder.generator import OmniGenerator, Request
 from omni_encoder.media import open_media
 from omni_encoder.media_writing import write_item
@@ -211,6 +212,8 @@ def _spoilt(path: Path, out: Path, fault: str) -> Path:
         metadata["format"] = "omnidex-flow-0"
     elif fault == "header":
         del metadata["towers"]
+    elif fault == "sharpness":
+        metadata["sharpness"] = '{"text": [-1]}'
     elif fault == "size":
         tensors = {name: torch.cat([t, t]) if t.ndim else t for name, t in tensors.items()}
     save_file(tensors, out, metadata)
@@ -239,6 +242,33 @@ def test_each_fault_of_a_file_is_one_clear_error(
 
     assert str(spoilt) in caught.value.message
     assert caught.value.hint
+
+
+def test_a_flow_with_a_spoilt_sharpness_is_refused(files: TinyFiles, tmp_path: Path) -> None:
+    spoilt = _spoilt(files.flow, tmp_path / "spoilt.safetensors", "sharpness")
+
+    with pytest.raises(CheckpointError, match="lacks the sharpness of its noise"):
+        OmniGenerator.load(encoder=files.encoder, tokens=files.tokens, flow=spoilt)
+
+
+def test_the_sharpness_of_noise_is_kept_and_found_anew_where_a_file_lacks_it(
+    files: TinyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with safe_open(files.flow, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = dict(file.metadata())
+    del metadata["sharpness"]
+    save_file(tensors, tmp_path / "earlier.safetensors", metadata)
+    earlier = OmniGenerator.load(
+        encoder=files.encoder, tokens=files.tokens, flow=tmp_path / "earlier.safetensors"
+    )
+
+    monkeypatch.delattr(MetricPath, "calibrated")
+    kept = files.load()
+
+    for modality, row in kept.flow.paths.items():  # codebooks are rounded when they are stored
+        found = [path.c for path in earlier.flow.paths[modality]]
+        assert [path.c for path in row] == pytest.approx(found, rel=0.01)
 
 
 def test_files_of_two_models_do_not_mix(files: TinyFiles, tmp_path: Path) -> None:

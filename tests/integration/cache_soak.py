@@ -11,6 +11,7 @@ import numpy as np
 from indexer import Collection
 from indexer.entries import ContentKey, ContentRow, FileRow, FileStamp
 from indexer.rows import MODALITIES, ItemRow
+from indexer.writer import Writer
 from omni_encoder.media import MediaInfo
 from tests.toy import DIM, ToyEncoder
 
@@ -72,8 +73,14 @@ def apply(collection: Collection, number: int, state: dict[int, str | None]) -> 
             if kind == "add" and name not in state:
                 info = MediaInfo(key.modality, "x/y")
                 writer.add([ItemRow(key, 0, True, None, None, info, vector_of(name))])
-                file = FileRow(str(path_of(name)).encode(), FileStamp(1, 1, name + 1), key)
-                writer.enter(file, ContentRow(key, 1, partial=False))
+                enter(writer, name)
+
+
+def enter(writer: Writer, name: int) -> None:
+    """Say which file holds an item."""
+    key = key_of(name)
+    file = FileRow(str(path_of(name)).encode(), FileStamp(1, 1, name + 1), key)
+    writer.enter(file, ContentRow(key, 1, partial=False))
 
 
 def main(directory: Path, first: int, last: int, journal: Path) -> None:
@@ -82,7 +89,9 @@ def main(directory: Path, first: int, last: int, journal: Path) -> None:
         for number in range(first, last):
             apply(collection, number, state)
             state = state_after(number + 1) if number % 50 == 0 else advanced(state, number)
-            journal.write_text(str(number + 1))
+            written = journal.with_suffix(".new")
+            written.write_text(str(number + 1))
+            written.replace(journal)  # a kill leaves the old number or the new one
 
 
 def advanced(state: dict[int, str | None], number: int) -> dict[int, str | None]:

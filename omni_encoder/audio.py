@@ -6,37 +6,18 @@ section 2.2); we don't, which costs nothing after training and is several times 
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .config import AudioConfig
 from .types import SAMPLE_RATE_HZ
 
 _FFT, _HOP = 400, 160
 BLOCK_POSITIONS = 128  # 2.56 s; two mel frames of 10 ms make a position
 BLOCK_SAMPLES = BLOCK_POSITIONS * 2 * _HOP
-
-
-@dataclass(frozen=True, slots=True)
-class AudioConfig:
-    """Size of the audio encoder; the defaults are Whisper tiny's.
-
-    Attributes:
-        mels: Bands of the spectrogram.
-        width: Length of a feature.
-        heads: Attention heads of a layer.
-        layers: Transformer layers.
-        positions: The longest clip, in positions of 20 ms.
-    """
-
-    mels: int = 80
-    width: int = 384
-    heads: int = 6
-    layers: int = 4
-    positions: int = 512
 
 
 def mel_filters(mels: int) -> Float[Tensor, "mels bins"]:

@@ -11,22 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-@dataclass(frozen=True, slots=True)
-class BackboneConfig:
-    """Size of the backbone; the defaults are all-MiniLM-L6-v2's.
-
-    Attributes:
-        width: Length of a hidden feature, and of the search vector.
-        heads: Attention heads of a layer.
-        layers: Transformer layers.
-        hidden: Inner width of the feed-forward part.
-    """
-
-    width: int = 384
-    heads: int = 12
-    layers: int = 6
-    hidden: int = 1536
+from .config import BackboneConfig
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,12 +21,10 @@ from torch import Tensor
 
 from .config import OmniConfig
 from .errors import CheckpointError
+from .fingerprint import FORMAT, fingerprint_of
 from .network import OmniNetwork
 from .stored import read_stored, write_stored
 
-FORMAT = "omnidex-omni-1"
-# Raise it when the forward pass or the preprocessing changes what vectors come out.
-FORWARD_VERSION = 1
 _WORDS = "text.words.weight"
 
 
@@ -84,7 +82,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         absent="name a file: --encoder omni:FILE.safetensors",
     )
     tensors, metadata = stored.tensors, stored.metadata
-    fingerprint = _fingerprint(tensors, metadata)
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    fingerprint = fingerprint_of(arrays, metadata)
     means = tensors.pop("means", None)
     return Checkpoint(
         network=_network(tensors, json.loads(metadata["config"]), path),
@@ -108,16 +107,3 @@ def _network(tensors: dict[str, Tensor], config: dict[str, object], path: Path) 
             hint="it was written by another version of omnidex, or altered",
         ) from error
     return network.eval()
-
-
-def _fingerprint(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
-    """A digest of all that vectors depend on; saving the same model again leaves it as it is."""
-    from blake3 import blake3
-
-    digest = blake3(f"{FORMAT}/{FORWARD_VERSION}".encode())
-    for name in ("config", "tokenizer"):
-        digest.update(metadata[name].encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
-        digest.update(tensors[name].contiguous().numpy().tobytes())
-    return digest.hexdigest(16)

@@ -5,10 +5,60 @@
 
 from dataclasses import asdict, dataclass, field
 
-from .audio import AudioConfig
-from .backbone import BackboneConfig
 from .types import MediaLayout
-from .vision import VisionConfig
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneConfig:
+    """Size of the backbone; the defaults are all-MiniLM-L6-v2's.
+
+    Attributes:
+        width: Length of a hidden feature, and of the search vector.
+        heads: Attention heads of a layer.
+        layers: Transformer layers.
+        hidden: Inner width of the feed-forward part.
+    """
+
+    width: int = 384
+    heads: int = 12
+    layers: int = 6
+    hidden: int = 1536
+
+
+@dataclass(frozen=True, slots=True)
+class VisionConfig:
+    """Size of the vision encoder.
+
+    Attributes:
+        width: Channel multiplier; 1.0 is Lite0, 1.1 is Lite2.
+        depth: Repeat multiplier; 1.0 is Lite0, 1.2 is Lite2.
+        pixels: Side of the square input.
+        features: Channels of the output grid.
+    """
+
+    width: float = 1.0
+    depth: float = 1.0
+    pixels: int = 224
+    features: int = 1280
+
+
+@dataclass(frozen=True, slots=True)
+class AudioConfig:
+    """Size of the audio encoder; the defaults are Whisper tiny's.
+
+    Attributes:
+        mels: Bands of the spectrogram.
+        width: Length of a feature.
+        heads: Attention heads of a layer.
+        layers: Transformer layers.
+        positions: The longest clip, in positions of 20 ms.
+    """
+
+    mels: int = 80
+    width: int = 384
+    heads: int = 6
+    layers: int = 4
+    positions: int = 512
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .audio import AudioConfig, AudioEncoder
+from .audio import AudioEncoder
 from .clip_towers import ClipBackbone, ClipVision, ViTConfig
+from .config import AudioConfig
 from .errors import CheckpointError
 from .rotary import RotaryBackbone, RotaryConfig
 from .stored import read_stored, write_stored

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
-from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
 from .audio import BLOCK_SAMPLES, padded_length
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .config import OmniConfig, tiny_config
+from .config import tiny_config
 from .errors import EncoderError
 from .fast import fast_copy
 from .joint import JointReader, load_pseudo_words
 from .network import SAMPLES_PER_POSITION, OmniNetwork
 from .shipped import companion
+from .text_tokenizer import text_tokenizer
 from .types import EncoderSpec, MediaItem, Modality
 
 _BATCH = {Modality.TEXT: 64, Modality.IMAGE: 16, Modality.AUDIO: 8, Modality.VIDEO: 4}
@@ -197,14 +197,6 @@ def even_frames(frames: np.ndarray, *, count: int, side: int) -> Tensor:
     return torch.stack([square(frames[i], side) for i in at])
 
 
-def text_tokenizer(tokenizer: str, config: OmniConfig) -> Tokenizer:
-    """The tokenizer of a checkpoint, cutting texts at the model's limit."""
-    made = Tokenizer.from_str(tokenizer)
-    made.no_padding()
-    made.enable_truncation(config.text_tokens)
-    return made
-
-
 @torch.inference_mode()
 def encode_texts(
     network: OmniNetwork, tokenizer: str, texts: Sequence[str], *, batch: int = 128
@@ -232,7 +224,7 @@ def pad_ids(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 
 def tiny_checkpoint(path: Path, *, seed: int = 0) -> Path:
     """Write a seeded random model of about 0.1M parameters in the real format, for tests."""
-    from tokenizers import models, normalizers, pre_tokenizers, processors
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
     config = tiny_config()
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"

@@ -145,17 +145,13 @@ def build(name: str) -> "FlowModel":
 
 def build_network(name: str) -> "OmniNetwork | LargeNetwork":
     """The network of a size without its generating half."""
-    from .backbone import BackboneConfig
-    from .config import OmniConfig
+    from .config import AudioConfig, BackboneConfig, OmniConfig, VisionConfig
     from .large import LargeNetwork
     from .network import OmniNetwork
-    from .vision import VisionConfig
 
     if name == "nano":
         return OmniNetwork(OmniConfig())
     if name == "small":
-        from .audio import AudioConfig
-
         return OmniNetwork(
             OmniConfig(
                 size=name,
@@ -171,8 +167,8 @@ def build_network(name: str) -> "OmniNetwork | LargeNetwork":
 
 def large_config(name: str) -> "LargeConfig":
     """The configuration of `base` or `paper`."""
-    from .audio import AudioConfig
     from .clip_towers import ViTConfig
+    from .config import AudioConfig
     from .large import LargeConfig
     from .rotary import RotaryConfig
 

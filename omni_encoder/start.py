@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch.nn import functional
 
-from .config import OmniConfig
+from .config import OmniConfig, VisionConfig
 from .model import encode_texts
 from .network import OmniNetwork
 from .pretrained import (
@@ -15,7 +15,6 @@ from .pretrained import (
     minilm,
     whisper_tiny_encoder,
 )
-from .vision import VisionConfig
 
 _VISION = {
     0: VisionConfig(),

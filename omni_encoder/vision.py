@@ -6,11 +6,12 @@ table 1, and the Lite release notes).
 """
 
 import math
-from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from .config import VisionConfig
 
 # (repeats, kernel, stride, expansion, channels) of the seven stages of EfficientNet-B0.
 _STAGES = (
@@ -25,23 +26,6 @@ _STAGES = (
 _STEM_CHANNELS = 32
 _TRUNK_STAGES = 5
 PIXEL_MEAN, PIXEL_STD = 127.0, 128.0
-
-
-@dataclass(frozen=True, slots=True)
-class VisionConfig:
-    """Size of the vision encoder.
-
-    Attributes:
-        width: Channel multiplier; 1.0 is Lite0, 1.1 is Lite2.
-        depth: Repeat multiplier; 1.0 is Lite0, 1.2 is Lite2.
-        pixels: Side of the square input.
-        features: Channels of the output grid.
-    """
-
-    width: float = 1.0
-    depth: float = 1.0
-    pixels: int = 224
-    features: int = 1280
 
 
 def _round_channels(channels: float) -> int:

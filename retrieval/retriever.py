@@ -15,7 +15,6 @@ from omni_encoder import (
     JointEncoder,
     Modality,
     QueryError,
-    load_encoder,
 )
 from omni_encoder.arrays import Float32
 
@@ -97,9 +96,15 @@ class Retriever:
             collection.check_encoder(encoder.spec)
         name = encoder_name or (collection.spec.name if encoder is None else encoder.spec.name)
         reference = find_reference(name, collection.spec.fingerprint)
+
+        def load() -> Encoder:
+            from omni_encoder.query_encoder import load_query_encoder
+
+            return load_query_encoder(name) if encoder is None else encoder
+
         return cls(
             collection,
-            lambda: load_encoder(name) if encoder is None else encoder,
+            load,
             reference=reference,
             load_drawer=load_drawer,
         )

@@ -32,7 +32,7 @@ def _toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Replace encoders, and keep away from the collection of whoever runs the tests."""
     monkeypatch.setattr("omni_encoder.load_encoder", driver.load_toy)
     monkeypatch.setattr("omni_encoder.registry.load_encoder", driver.load_toy)
-    monkeypatch.setattr("retrieval.retriever.load_encoder", driver.load_toy)
+    monkeypatch.setattr("omni_encoder.query_encoder.load_query_encoder", driver.load_toy)
     monkeypatch.setenv("OMNIDEX_COLLECTION", str(tmp_path / "collection"))
     monkeypatch.setenv("NO_COLOR", "1")
 

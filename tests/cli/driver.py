@@ -15,6 +15,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import omni_encoder
+import omni_encoder.query_encoder
 from omni_encoder import Encoder, MediaItem
 from tests.toy import ToyEncoder
 
@@ -45,6 +46,7 @@ def install() -> None:
     """Put the toy where the commands find their encoder."""
     omni_encoder.load_encoder = load_toy
     omni_encoder.registry.load_encoder = load_toy
+    omni_encoder.query_encoder.load_query_encoder = load_toy
 
 
 if __name__ == "__main__":

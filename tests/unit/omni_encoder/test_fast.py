@@ -9,11 +9,12 @@ from torch import nn
 
 from omni_encoder import MediaItem, Modality, fast
 from omni_encoder.checkpoint import load_checkpoint
+from omni_encoder.config import VisionConfig
 from omni_encoder.fast import FusedVision, fast_copy
 from omni_encoder.model import OmniEncoder, tiny_checkpoint
 from omni_encoder.naive import NaiveEncoder
 from omni_encoder.shipped import shipped_checkpoint
-from omni_encoder.vision import VisionConfig, VisionEncoder
+from omni_encoder.vision import VisionEncoder
 
 
 @pytest.mark.parametrize("side", [32, 65, 96])

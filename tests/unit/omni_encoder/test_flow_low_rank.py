@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from omni_encoder.backbone import Backbone, BackboneConfig
+from omni_encoder.backbone import Backbone
+from omni_encoder.config import BackboneConfig
 from omni_encoder.flow_low_rank import correct, fold, is_own
 from omni_encoder.packing import packed, unpacked
 

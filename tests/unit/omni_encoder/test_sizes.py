@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from omni_encoder.audio import AudioConfig
 from omni_encoder.clip_import import base_from_clip
 from omni_encoder.clip_towers import ViTConfig
+from omni_encoder.config import AudioConfig
 from omni_encoder.errors import CheckpointError
 from omni_encoder.flow_generate import generate
 from omni_encoder.flow_model import FlowModel, Part

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from omni_encoder.config import tiny_config
-from omni_encoder.vision import SameConv, VisionConfig, VisionEncoder, normalise_pixels
+from omni_encoder.config import VisionConfig, tiny_config
+from omni_encoder.vision import SameConv, VisionEncoder, normalise_pixels
 
 
 def _same_by_definition(

@@ -21,8 +21,10 @@ class ItemCodes:
     """What the flow reads of an item in place of its file.
 
     Attributes:
-        codes: Of an image, or of the first 2.56 s of a sound: 64 positions.
-        prior: Nats of these codes beside nothing, by cross-entropy: what S2 takes off.
+        codes: Of an image, or of the first 2.56 s of a sound: 64 positions. Of a video, those of
+            four frames; of a text, its words.
+        prior: Nats of these codes beside nothing, by cross-entropy: what S2 takes off. Of a video,
+            the mean over its frames.
         bound: The same by the bound of the kinetic-optimal path: what S3 takes off.
     """
 

@@ -28,8 +28,15 @@ def _toy_coder(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("omni_encoder.flow_coder.FlowCoder.load", load)
     monkeypatch.setattr(
-        "retrieval.rerank.load_code_flow",
-        lambda _score: CodeFlow(judge, ToyCoder().fingerprint, ToyEncoder().spec.layout),
+        "retrieval.reranker.load_code_flow",
+        lambda score: CodeFlow(
+            judge,
+            ToyCoder().fingerprint,
+            ToyEncoder().spec.layout,
+            (lambda texts: [ItemCodes(np.zeros((2, 1), np.int64), -1.0, 0.0)] * len(texts))
+            if score == "s2"
+            else None,
+        ),
     )
 
 
@@ -105,15 +112,53 @@ def test_a_collection_without_codes_says_how_to_get_them(indexed: Path, omnidex:
 def test_hits_without_codes_are_counted(indexed: Path, omnidex: Run) -> None:
     omnidex("index", "--codes")
     plain = omnidex("search", "red", "--no-hybrid", "--json")
-    ended = omnidex("search", "red", "--no-hybrid", "--rerank", "flow:20:1:s2", "--json")
+    ended = omnidex("search", "red", "--no-hybrid", "--rerank", "flow:20:1:s3", "--json")
 
     assert ended.code == 0
-    assert "1 of the first 4 hits" in ended.err
-    assert "kept their places" in ended.err
+    assert "1 item of the nearest kept their places: texts, which s3 can't judge" in ended.err
     before, after = (json.loads(one.out)["hits"] for one in (plain, ended))
     assert sorted(hit["id"] for hit in before) == sorted(hit["id"] for hit in after)
     for one, other in zip(before, after, strict=True):
         assert (one["modality"] == "text") == (other["modality"] == "text")
+        assert (other["flow_rank"] is None) == (other["modality"] == "text")
+
+
+def test_json_says_how_hits_were_judged(indexed: Path, omnidex: Run) -> None:
+    omnidex("index", "--codes")
+
+    def told(*given: str) -> dict[str, object]:
+        return json.loads(omnidex("search", "red", *given, "--json").out)["rerank"]
+
+    assert told() is None
+    judged = told("--rerank", "flow:20:0.5:s2")
+    times = judged.pop("seconds"), judged.pop("load_seconds")
+    assert all(isinstance(one, float) and one >= 0 for one in times)
+    kept = {"by": "flow", "rule": "s2", "draws": 2, "top": 20}
+    assert judged == kept | {
+        "weight": 0.5,
+        "applied": True,
+        "why_not": None,
+        "judged": 4,
+        "not_judged": 0,
+    }
+    left = {"applied": False, "judged": 0, "not_judged": 0, "seconds": 0, "load_seconds": 0}
+    assert told("--rerank", "flow:s2") == kept | left | {"weight": 0, "why_not": "weight"}
+    alone = told("--rerank", "flow:20:1:s2", "--to", "text")
+    assert (alone["applied"], alone["why_not"]) == (False, "nothing-to-judge")
+
+
+def test_texts_need_no_codes_and_are_refused_where_no_rule_fits(
+    indexed: Path, omnidex: Run
+) -> None:
+    (indexed / "more.txt").write_text("a red barn")
+    omnidex("index", indexed)
+    ended = omnidex("search", "red", "--to", "text", "--rerank", "flow:20:1:s2", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["rerank"]["judged"] == 2
+
+    refused = omnidex("search", "red", "--to", "text", "--rerank", "flow:20:1:s3")
+    assert refused.code == 2
+    assert "s3 can't judge texts" in refused.err
 
 
 def test_a_rule_without_a_weight_keeps_the_order_and_says_so(indexed: Path, omnidex: Run) -> None:

@@ -13,17 +13,10 @@ from blake3 import blake3
 from .audio import BLOCK_SAMPLES
 from .flow_score import ScoreRule
 from .generator import OmniGenerator, some_frames
-from .information import MEASURES, PRIOR_RULE, prior
-from .item_codes import ItemCodes, Score
+from .information import MEASURES, PRIOR_RULE, codebooks_of, prior
+from .item_codes import CODED, ItemCodes, Score
 from .model import array_of
 from .types import MediaItem, Modality
-
-_KINDS = {
-    Modality.IMAGE: Modality.IMAGE,
-    Modality.AUDIO: Modality.AUDIO,
-    Modality.VIDEO: Modality.IMAGE,
-}
-"""What has codes, and by which codebooks. Texts have words, which need not be kept."""
 
 
 class FlowCoder:
@@ -78,7 +71,7 @@ class FlowCoder:
     def modalities(self) -> tuple[Modality, ...]:
         """See `Coder`."""
         paths = self._generator.flow.paths
-        return tuple(kind for kind, books in _KINDS.items() if books in paths)
+        return tuple(kind for kind in CODED if codebooks_of(kind) in paths)
 
     def encode(self, items: Sequence[MediaItem]) -> list[ItemCodes]:
         """See `Coder`. Of a sound, the first 2.56 s; of a video, four frames spread evenly."""

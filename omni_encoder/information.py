@@ -110,6 +110,11 @@ def text_codes(generator: OmniGenerator, texts: Sequence[str]) -> list[ItemCodes
     return [ItemCodes(one, nats, np.nan) for one, nats in zip(codes, priors.tolist(), strict=True)]
 
 
+def codebooks_of(modality: Modality) -> Modality:
+    """Whose codes a modality has: videos have those of images."""
+    return Modality.IMAGE if modality is Modality.VIDEO else modality
+
+
 def _nothing(count: int) -> tuple[list[Part], Tensor | None]:
     """No condition: null tokens, as training puts in a condition's place."""
     tokens = torch.zeros(count, _NOTHING_SLOTS, 1, dtype=torch.long)
@@ -133,7 +138,7 @@ def _likelihoods(
     alike: dict[_Shape, list[tuple[int, np.ndarray]]] = defaultdict(list)
     counts = np.zeros(len(items))
     for number, item in enumerate(items):
-        kind = Modality.IMAGE if item.modality is Modality.VIDEO else item.modality
+        kind = codebooks_of(item.modality)
         for frame, piece in enumerate(item.pieces()):
             alike[_Shape(kind, frame, _slots(kind, len(piece)))].append((number, piece))
             counts[number] += 1

@@ -12,6 +12,9 @@ from .types import MediaItem, Modality
 Score = Literal["s1", "s2", "s3"]
 """By what a flow re-ranks; see `flow_score`. S2 and S3 read the candidates' codes."""
 
+CODED = (Modality.IMAGE, Modality.AUDIO, Modality.VIDEO)
+"""What may have codes. Texts have words, which need not be kept."""
+
 PRIOR_DRAWS = 2
 """Noise draws that stored priors were estimated with; a score that uses them draws the same."""
 

@@ -1,13 +1,14 @@
 """Codes from the command line: kept when asked for, remembered, and read by --rerank."""
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from omni_encoder import MediaItem, Modality
+from omni_encoder import CollectionError, MediaItem, Modality
 from omni_encoder.item_codes import ItemCodes
 from retrieval.rerank import CodeFlow
 from tests.toy import ToyEncoder
@@ -90,6 +91,96 @@ def test_codes_alone_and_their_end(indexed: Path, omnidex: Run) -> None:
     assert "no codes" in omnidex("index", "--no-codes").err
     for other in ("--optimize", "--dry-run", "--watch"):
         assert omnidex("index", "--codes", other).code == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "idle"),
+    [
+        (("--codes", "--jobs", 4), "--jobs"),
+        (("--codes", "-E", "*.gif", "--retry-failed"), "--exclude, --retry-failed"),
+        (("--codes", "--encoder", "omni"), "--encoder"),
+        (("--codes", "--engine", "ray"), "--engine"),
+        (("--no-codes", "--batch-size", 4), "--batch-size"),
+    ],
+)
+def test_what_says_how_to_index_is_refused_where_only_codes_are_made(
+    indexed: Path, omnidex: Run, given: tuple[object, ...], idle: str
+) -> None:
+    ended = omnidex("index", *given)
+
+    assert ended.code == 2
+    assert f"without a folder leaves {idle} nothing to do" in ended.err
+    assert codes(omnidex("status", "--json")) is None
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_says_how_to_make_codes_is_obeyed(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch, *, folder: bool
+) -> None:
+    batches = list[int]()
+
+    class Counting(ToyCoder):
+        def encode(self, items: Sequence[MediaItem]) -> list[ItemCodes]:
+            batches.append(len(items))
+            return super().encode(items)
+
+    threads_given = list[int | None]()
+
+    def load(*, threads: int | None = None) -> ToyCoder:
+        threads_given.append(threads)
+        return Counting(name="omni")
+
+    monkeypatch.setattr("omni_encoder.flow_coder.FlowCoder.load", load)
+    given = [indexed] if folder else []
+    ended = omnidex("index", *given, "--codes", "--batch-size", 3, "--threads", 1, "--json")
+
+    assert ended.code == 0, ended.err
+    assert batches == [3, 1]
+    assert threads_given == [1]
+
+
+def test_with_a_cluster_this_machine_makes_the_codes(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # nothing is left for a cluster to do
+
+    found = codes(omnidex("index", indexed, "--engine", "ray", "--codes", "--json"))
+    assert found == {"added": 4, "lacking": 0, "dropped": 0}
+
+
+def test_what_was_indexed_is_told_though_the_codes_fail(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_table: object, _parts: object) -> None:
+        raise CollectionError("the disk is full", hint="free some")
+
+    monkeypatch.setattr("indexer.code_table.CodeTable.append", fail)
+    (indexed / "new.txt").write_text("something new")
+    ended = omnidex("index", indexed, "--codes", "--json")
+
+    assert ended.code == 2
+    told = json.loads(ended.out)
+    assert told["report"]["encoded"] == 1
+    assert told["codes"] is None
+    assert json.loads(ended.err)["error"]["message"] == "the disk is full"
+
+
+def test_the_next_index_ends_what_a_kill_left_of_no_codes(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    omnidex("index", "--codes")
+    with monkeypatch.context() as patched:
+
+        def interrupt(_directory: Path) -> None:
+            raise KeyboardInterrupt
+
+        patched.setattr("indexer.code_table.CodeTable.drop_all", interrupt)
+        assert omnidex("index", "--no-codes").code == 130
+    tables = list((indexed.parent / "collection").rglob("codes_*"))
+    assert codes(omnidex("index", indexed, "--json")) is None
+
+    assert tables
+    assert not any(table.exists() for table in tables)
 
 
 def test_another_encoders_collection_is_refused_before_anything_is_read(

@@ -133,9 +133,7 @@ class Painter:
 
 
 def test_what_is_imagined_is_fused_with_the_order_of_the_flow(directory: Path) -> None:
-    with Retriever.open(
-        directory, encoder=ToyEncoder(), load_drawer=lambda: Painter()
-    ) as retriever:
+    with Retriever.open(directory, encoder=ToyEncoder(), load_drawer=Painter) as retriever:
         query = replace(BARE, imagine=Imagine(Modality.IMAGE, weight=0.5))
         seen = {hit.record.id: hit.imagined_rank for hit in retriever.search(query)}
         hits, _ = search_reranked(retriever, query, RerankRule(top=5, weight=1))

@@ -47,7 +47,9 @@ class Coding:
         """
         self._collection, self._wanted, self._threads = collection, wanted, threads
         self._loaded: Coder | None = None
-        if wanted:
+        # Said again, it is what the next index does in any case: nothing need be loaded yet.
+        self._again = bool(wanted) and _kept_by_this_model(collection)
+        if wanted and not self._again:
             from indexer.item_codes import check_coder
 
             check_coder(collection, self._coder())  # now, and not after hours of indexing
@@ -59,6 +61,7 @@ class Coding:
             Interrupted: Ctrl-C; what was made is kept.
         """
         from indexer.item_codes import codes_due, codes_left, complete_codes, drop_codes, keep_codes
+        from omni_encoder.item_codes import shipped_model
 
         if self._wanted is False:
             dropped = drop_codes(self._collection)
@@ -69,7 +72,7 @@ class Coding:
             drop_codes(self._collection)  # a --no-codes was cut off
         if not self._wanted and not codes_due(self._collection):
             return None
-        keep = keep_codes if self._wanted else complete_codes
+        keep = keep_codes if self._wanted and not self._again else complete_codes
         self._wanted = None  # a second time, only what is due
         with self._collection, render.progress() as advance:
             try:
@@ -78,6 +81,7 @@ class Coding:
                     self._coder,
                     options=options,
                     progress=lambda done, total: advance("Coding", done, total),
+                    model=shipped_model(),
                 )
             except KeyboardInterrupt:
                 raise Interrupted(
@@ -91,6 +95,13 @@ class Coding:
 
             self._loaded = FlowCoder.load(threads=self._threads)
         return self._loaded
+
+
+def _kept_by_this_model(collection: "Collection") -> bool:
+    from omni_encoder.item_codes import shipped_model
+
+    setting = collection.codes
+    return setting is not None and bool(setting.model) and setting.model == shipped_model()
 
 
 def codes_state(collection: "Collection") -> str | None:

@@ -85,6 +85,7 @@ def keep_codes(
     *,
     options: IngestOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
+    model: str = "",
 ) -> CodesReport:
     """Let a collection keep codes, and give them to all items that lack them.
 
@@ -95,6 +96,7 @@ def keep_codes(
         load: Loads what makes them.
         options: How to read files; how many are encoded at once, and after how many to commit.
         progress: Called with how many contents are done, and of how many.
+        model: Digest of the files of what makes them.
 
     Raises:
         EncoderMismatchError: The collection was made by another encoder than that of the codes.
@@ -104,8 +106,11 @@ def keep_codes(
     coder, options = load(), options or IngestOptions()
     check_coder(collection, coder)
     with collection.writing("codes") as writer:
-        if writer.codes is None or writer.codes.fingerprint != coder.fingerprint:
-            writer.set_codes(CodesSetting(coder.fingerprint))
+        setting = writer.codes
+        if setting is None or setting.fingerprint != coder.fingerprint:
+            setting = CodesSetting(coder.fingerprint)
+        setting = replace(setting, model=model)
+        writer.set_codes(setting)
         if not has_table(collection.directory, collection.spec):
             return CodesReport()
         filling = _Filling(collection, coder, writer, options)
@@ -113,7 +118,7 @@ def keep_codes(
             report = filling.run(progress or _tell_nobody)
         finally:
             filling.commit()
-        _set_complete(collection, writer, coder.fingerprint)
+        _set_complete(collection, writer, setting)
     return replace(report, seconds=time.monotonic() - started)
 
 
@@ -123,6 +128,7 @@ def complete_codes(
     *,
     options: IngestOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
+    model: str = "",
 ) -> CodesReport:
     """As `keep_codes` where codes are kept already; nothing is loaded if no item needs it.
 
@@ -138,17 +144,17 @@ def complete_codes(
         files = _Files(collection, writer, options)
         if not any(files.readable(key) for key in lacking):
             state.table.delete(orphans)
-            _set_complete(collection, writer, setting.fingerprint)
+            _set_complete(collection, writer, setting)
             left = sum(map(len, lacking.values()))
             return CodesReport(0, left, len(orphans), time.monotonic() - started)
-    return keep_codes(collection, load, options=options, progress=progress)
+    return keep_codes(collection, load, options=options, progress=progress, model=model)
 
 
-def _set_complete(collection: Collection, writer: Writer, fingerprint: str) -> None:
+def _set_complete(collection: Collection, writer: Writer, setting: CodesSetting) -> None:
     version = collection.version
     assert version is not None  # nobody else writes
     digest = digest_of(collection.directory, collection.spec, version)
-    writer.set_codes(CodesSetting(fingerprint, digest))
+    writer.set_codes(replace(setting, complete=digest))
 
 
 def drop_codes(collection: Collection) -> bool:

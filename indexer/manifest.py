@@ -42,10 +42,13 @@ class CodesSetting:
         fingerprint: Of what makes them.
         complete: The digest of the newest version of the items' table whose items all got theirs,
             as far as their files could be read; empty if there is none.
+        model: Digest of the model's files, by which it is known without loading it; empty if that
+            was not said.
     """
 
     fingerprint: str
     complete: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -262,7 +265,8 @@ def _codes(value: object) -> CodesSetting | None:
     if value is None:
         return None
     setting = cast("dict[str, object]", value)
-    return CodesSetting(str(setting["fingerprint"]), str(setting["complete"]))
+    model = str(setting.get("model", ""))
+    return CodesSetting(str(setting["fingerprint"]), str(setting["complete"]), model)
 
 
 def _to_lists(means: Means) -> dict[str, list[float]]:

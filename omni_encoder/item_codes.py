@@ -7,6 +7,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from .arrays import Int64
+from .shipped import shipped_checkpoint, shipped_flow, shipped_tokens
 from .types import MediaItem, Modality
 
 Score = Literal["s1", "s2", "s3"]
@@ -58,3 +59,15 @@ class Coder(Protocol):
     def encode(self, items: Sequence[MediaItem]) -> list[ItemCodes]:
         """The codes of items, in the order given; none depends on what else is in the batch."""
         ...
+
+
+def shipped_model() -> str:
+    """A digest of the files that the shipped model's codes depend on; empty if one is missing."""
+    from blake3 import blake3  # a search needs it not
+
+    digest = blake3(f"draws {PRIOR_DRAWS}".encode())
+    for path in (shipped_checkpoint(), shipped_tokens(), shipped_flow()):
+        if not path.is_file():
+            return ""
+        digest.update_mmap(path)
+    return digest.hexdigest(16)

@@ -139,6 +139,33 @@ def test_what_says_how_to_make_codes_is_obeyed(
     assert threads_given == [1]
 
 
+def test_said_again_the_model_is_loaded_only_for_what_is_new(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert codes(omnidex("index", "--codes", "--json")) is not None
+    loads = list[int | None]()
+
+    def load(*, threads: int | None = None) -> ToyCoder:
+        loads.append(threads)
+        return ToyCoder(name="omni")
+
+    monkeypatch.setattr("omni_encoder.flow_coder.FlowCoder.load", load)
+    nothing = {"added": 0, "lacking": 0, "dropped": 0}
+    assert codes(omnidex("index", indexed, "--codes", "--json")) == nothing
+    assert codes(omnidex("index", "--codes", "--json")) == nothing
+    (indexed / "new.txt").write_text("something new")
+    assert codes(omnidex("index", indexed, "--json")) == nothing
+    assert not loads
+    (indexed / "red.png").write_bytes((indexed / "red.png").read_bytes() + b"more")
+    assert codes(omnidex("index", indexed, "--json")) == nothing | {"added": 1}
+    assert len(loads) == 1
+
+    with monkeypatch.context() as patched:  # an update has brought another model
+        patched.setattr("omni_encoder.item_codes.shipped_model", lambda: "another")
+        assert codes(omnidex("index", "--codes", "--json")) == nothing
+    assert len(loads) == 2
+
+
 def test_with_a_cluster_this_machine_makes_the_codes(
     indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

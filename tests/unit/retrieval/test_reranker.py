@@ -126,10 +126,10 @@ class Painter:
     layout = MediaLayout(image_pixels=32)
 
     def draw(
-        self, _prompt: Sequence[MediaItem], _kind: Modality, *, count: int, seed: int
+        self, prompt: Sequence[MediaItem], modality: Modality, *, count: int, seed: int
     ) -> list[MediaItem]:
-        pixels = np.full((32, 32, 3), 90 + seed, np.uint8)
-        return [MediaItem(Modality.IMAGE, pixels)] * count
+        assert prompt
+        return [MediaItem(modality, np.full((32, 32, 3), 90 + seed, np.uint8))] * count
 
 
 def test_what_is_imagined_is_fused_with_the_order_of_the_flow(directory: Path) -> None:

@@ -8,6 +8,9 @@ import numpy as np
 
 from omni_encoder import SAMPLE_RATE_HZ, MediaItem, Modality
 
+KINDS = {Modality.TEXT: 3, Modality.IMAGE: 4, Modality.AUDIO: 3}
+"""How many kinds of each modality are made by chance; they take turns."""
+
 # Keys hit at random, syllables without a language, symbols, broken encodings.
 TYPED = """
 asdkjh qwlekj zmxnc | fghjk dfghj xcvbn | qzxj vvkp wwtr | lkjhgfdsa poiu | zxcv bnmm lkop

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import render
-from .errors import Interrupted
+from .errors import Interrupted, UsageProblem
 from .plain import counted
 
 if TYPE_CHECKING:
@@ -19,11 +19,16 @@ CodesOption = Annotated[
     bool | None,
     typer.Option(
         "--codes/--no-codes",
-        help="Also keep the codes of images and sounds, which --rerank flow:K:W:s2 reads; "
-        "remembered until --no-codes drops them.",
+        help="Also keep the codes of images, sounds and videos, which --rerank flow:K:W:s2 reads; "
+        "remembered until --no-codes drops them. Without PATH, only codes are made or dropped.",
         show_default=False,
     ),
 ]
+
+
+_ALWAYS = frozenset({"codes", "as_json", "collection"})
+_OBEYED = frozenset({"threads", "batch_size", "file_seconds", "file_mb"})
+"""What says how to make codes, where nothing else is done."""
 
 
 class Coding:
@@ -42,7 +47,9 @@ class Coding:
         """
         self._collection, self._wanted, self._threads = collection, wanted, threads
         self._loaded: Coder | None = None
-        if wanted:
+        # Said again, it is what the next index does in any case: nothing need be loaded yet.
+        self._again = bool(wanted) and _kept_by_this_model(collection)
+        if wanted and not self._again:
             from indexer.item_codes import check_coder
 
             check_coder(collection, self._coder())  # now, and not after hours of indexing
@@ -53,23 +60,28 @@ class Coding:
         Raises:
             Interrupted: Ctrl-C; what was made is kept.
         """
-        from indexer.item_codes import codes_due, drop_codes, keep_codes
+        from indexer.item_codes import codes_due, codes_left, complete_codes, drop_codes, keep_codes
+        from omni_encoder.item_codes import shipped_model
 
         if self._wanted is False:
             dropped = drop_codes(self._collection)
             render.note("Codes are dropped." if dropped else "There are no codes to drop.")
             self._wanted = None
             return None
+        if not self._wanted and codes_left(self._collection):
+            drop_codes(self._collection)  # a --no-codes was cut off
         if not self._wanted and not codes_due(self._collection):
             return None
+        keep = keep_codes if self._wanted and not self._again else complete_codes
         self._wanted = None  # a second time, only what is due
         with self._collection, render.progress() as advance:
             try:
-                return keep_codes(
+                return keep(
                     self._collection,
                     self._coder,
                     options=options,
                     progress=lambda done, total: advance("Coding", done, total),
+                    model=shipped_model(),
                 )
             except KeyboardInterrupt:
                 raise Interrupted(
@@ -83,6 +95,13 @@ class Coding:
 
             self._loaded = FlowCoder.load(threads=self._threads)
         return self._loaded
+
+
+def _kept_by_this_model(collection: "Collection") -> bool:
+    from omni_encoder.item_codes import shipped_model
+
+    setting = collection.codes
+    return setting is not None and bool(setting.model) and setting.model == shipped_model()
 
 
 def codes_state(collection: "Collection") -> str | None:
@@ -119,12 +138,37 @@ def print_codes(report: "CodesReport | None") -> None:
         )
 
 
-def alone(directory: Path, wanted: bool, threads: int | None, *, as_json: bool) -> None:
-    """`--codes` or `--no-codes` without a folder: only what is indexed already."""
+def alone(
+    context: typer.Context,
+    directory: Path,
+    wanted: bool,
+    options: "IngestOptions",
+    *,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """`--codes` or `--no-codes` without a folder: only what is indexed already.
+
+    Raises:
+        UsageProblem: Options were given that say how to index.
+    """
+    obeyed = _OBEYED if wanted else frozenset[str]()
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    idle = [
+        "--" + name.rstrip("s" * (name in ("globs", "excludes"))).replace("_", "-")
+        for name, source in sources.items()
+        if name not in _ALWAYS | obeyed and source is not None and source.name == "COMMANDLINE"
+    ]
+    if idle:
+        raise UsageProblem(
+            f"{'--codes' if wanted else '--no-codes'} without a folder leaves "
+            f"{', '.join(idle)} nothing to do",
+            hint="leave that out, or name the folders to index too",
+        )
     from indexer import Collection
 
     with Collection.open(directory) as opened:
-        report = Coding(opened, wanted, threads).bring_up_to_date()
+        report = Coding(opened, wanted, threads).bring_up_to_date(options)
         if as_json:
             document = {"schema": render.SCHEMA, "collection": opened.place}
             render.write_json(document | {"codes": codes_json(report)})

@@ -60,4 +60,5 @@ def ranks_json(hit: "Hit") -> dict[str, object]:
         "vector_rank": hit.vector_rank,
         "text_rank": hit.text_rank,
         "imagined_rank": hit.imagined_rank,
+        "flow_rank": hit.flow_rank,
     }

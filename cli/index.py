@@ -25,10 +25,12 @@ from .search_state import search_facts, search_json
 
 if TYPE_CHECKING:
     from indexer import Collection, IngestReport, Progress
+    from indexer.item_codes import CodesReport
     from omni_encoder import Encoder
 
 
 def index(
+    context: typer.Context,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(metavar="PATH", help="Folders and files to index.", show_default=False),
@@ -147,15 +149,17 @@ def index(
     if optimize and not paths and codes is None:
         _optimize(collection_directory(collection), recall, as_json=as_json)
         return
+    from indexer import Engine, IngestOptions, Selection, ingest
+
+    directory, file_bytes = collection_directory(collection), file_mb * 2**20
     if codes is not None and not (paths or dry_run or follow or optimize):
-        coding.alone(collection_directory(collection), codes, threads, as_json=as_json)
+        reading = IngestOptions(
+            batch_items=batch_size, file_seconds=file_seconds, file_bytes=file_bytes
+        )
+        coding.alone(context, directory, codes, reading, threads=threads, as_json=as_json)
         return
     paths = _existing(paths)
     check_roots(paths, yes=yes)
-    directory = collection_directory(collection)
-
-    from indexer import Engine, IngestOptions, Selection, ingest
-
     options = IngestOptions(
         prune=prune,
         retry_failed=retry_failed,
@@ -163,7 +167,7 @@ def index(
         decode_threads=jobs,
         batch_items=batch_size,
         file_seconds=file_seconds,
-        file_bytes=file_mb * 2**20,
+        file_bytes=file_bytes,
         engine=Engine(engine),
         task_cpus=threads or 1,
     )
@@ -194,15 +198,18 @@ def index(
             ) from None
     if not as_json:  # before what may yet be interrupted
         print_report(report, opened)
-    coded = coder.bring_up_to_date(options)
-    if optimize:
-        from indexer.maintenance import optimize as tidy
+    coded: CodesReport | None = None
+    try:
+        coded = coder.bring_up_to_date(options)
+        if optimize:
+            from indexer.maintenance import optimize as tidy
 
-        tidy(opened, recall=recall)
-    if as_json:
-        render.write_json(report_json(report, opened) | {"codes": coding.codes_json(coded)})
-    else:
-        coding.print_codes(coded)
+            tidy(opened, recall=recall)
+    finally:  # whatever becomes of the codes, what was indexed is told
+        if as_json:
+            render.write_json(report_json(report, opened) | {"codes": coding.codes_json(coded)})
+        else:
+            coding.print_codes(coded)
     if not report.scanned:
         _say_nothing_found(paths, report, as_json=as_json)
         raise typer.Exit(NOTHING_FOUND)

@@ -8,12 +8,10 @@ from .errors import UsageProblem
 from .plain import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from indexer import Collection
     from omni_encoder.item_codes import Score
-    from retrieval import Hit, Query
+    from retrieval import Hit, Query, Retriever
     from retrieval.rerank import RerankRule
+    from retrieval.reranker import Reranker
 
 _HINT = (
     "say how many of the first hits, the weight of the flow and its rule, s1, s2 or s3: "
@@ -71,29 +69,46 @@ def _rule(score: "Score", top: str = "20", weight: str = "0", *more: str) -> "Re
 
 
 def reranked(
-    hits: "Sequence[Hit]", query: "Query", collection: "Collection", rule: "RerankRule"
-) -> "list[Hit]":
-    """The first `query.k` of the hits in their new order.
+    retriever: "Retriever", query: "Query", rule: "RerankRule"
+) -> "tuple[list[Hit], dict[str, object]]":
+    """The hits of a query whose nearest the flow judges, and how it did that, for JSON.
 
     Raises:
         CollectionError: The rule reads codes, and the collection keeps none.
     """
-    if rule.score != "s1" and collection.codes is None:
-        from indexer.item_codes import no_codes
+    from retrieval.reranker import search_reranked
 
-        raise no_codes(collection)
-    if not rule.weight:
-        return list(hits[: query.k])
-    from retrieval.rerank import load_code_flow, load_flow, rerank, rerank_by_codes
-
-    if rule.score == "s1":
-        flow = load_flow(draws=rule.draws)
-        return rerank(hits, query, collection=collection, flow=flow, rule=rule)[: query.k]
-    by_codes = load_code_flow(rule.score)
-    done = rerank_by_codes(hits, query, collection=collection, flow=by_codes, rule=rule)
-    if done.left:
+    hits, done = search_reranked(retriever, query, rule)
+    if done.judged:
         render.note(
-            f"{done.left} of the first {counted(min(rule.top, len(hits)), 'hit')} without codes "
-            "kept their places: texts, videos, and what omnidex index --codes has not read."
+            f"The {counted(done.judged, 'nearest item')} judged by {rule.score}, weight "
+            f"{rule.weight:g}, in {done.seconds:.1f} s, after {done.load_seconds:.1f} s of loading."
         )
-    return done.hits[: query.k]
+    elif rule.weight:
+        render.note("Fewer than two items could be judged, so the order stays.")
+    if done.left:
+        texts = "texts, which s3 can't judge, and " if rule.score == "s3" else ""
+        render.note(
+            f"{counted(done.left, 'item')} of the nearest kept their places: {texts}"
+            "what omnidex index --codes has not read."
+        )
+    return hits, _json(done)
+
+
+def _json(done: "Reranker") -> dict[str, object]:
+    """How hits were re-ranked, or why they were not, as it stands in JSON."""
+    rule = done.rule
+    why = None if done.judged else "weight" if not rule.weight else "nothing-to-judge"
+    return {
+        "by": "flow",
+        "rule": rule.score,
+        "top": rule.top,
+        "weight": rule.weight,
+        "draws": rule.draws,
+        "applied": bool(done.judged),
+        "why_not": why,
+        "judged": done.judged,
+        "not_judged": done.left,
+        "seconds": round(done.seconds, 3),
+        "load_seconds": round(done.load_seconds, 3),
+    }

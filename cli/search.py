@@ -100,9 +100,10 @@ def search(
         typer.Option(
             "--rerank",
             metavar="flow[:K:W:RULE]",
-            help="Judge each of the first K hits by the flow, and order them anew with weight W "
-            "for what it says. RULE is s1, the query beside the hit's vector, or s2 or s3, the "
-            "hit's codes beside the query (index --codes).",
+            help="Judge each of the K nearest by the flow, and order these anew with weight W for "
+            "what it says; what words find is fused in afterwards, as always. RULE is s1, the "
+            "query beside the item's vector, or s2 or s3, the item's codes beside the query "
+            "(index --codes; texts need none, and s3 can't judge them).",
             show_default=False,
         ),
     ] = None,
@@ -181,18 +182,18 @@ def search(
         if (wished or filling) and _all_absent(files_filter, directory):
             wished, filling = None, None
         query = imagining.imagining(query, wished, retriever, seed)
+        judged: dict[str, object] | None = None
         if session is not None:
             hits: Sequence[Hit] = turning.session_hits(
                 query, session, retriever, words=_words_of(query)
             )
         elif rule is not None:
-            more = retriever.search(replace(query, k=max(query.k, rule.top)))
-            hits = reranked(more, query, retriever.collection, rule)
+            hits, judged = reranked(retriever, query, rule)
         else:
             hits = retriever.search(query)
         drawing = imagining.after_search(hits, query, filling, retriever, keep)
     if as_json:
-        render.write_json(_document(query, drawing, hits))
+        render.write_json(_document(query, drawing, hits) | {"rerank": judged})
     elif paths_only or null:
         showing.write_paths(hits, end="\0" if null else "\n")
     else:

@@ -22,12 +22,11 @@ from .columns import cells, filters
 from .entries import ContentKey
 from .lean import lean, limit_reading
 from .lean_lancedb import Table, open_database
-from .manifest import LANCE_NAME, table_location
+from .manifest import CODES_PREFIX, LANCE_NAME, table_location
 
 FRAGMENTS = 20
 """Past so many fragments they are merged."""
 
-_PREFIX = "codes_"
 _KEPT_FOR = timedelta(hours=1)
 """A reader that has just opened the table may still want a file that was merged into another."""
 
@@ -67,7 +66,7 @@ class CodeTable:
             directory: The collection's.
             fingerprint: Of what makes the codes.
         """
-        self._name = f"{_PREFIX}{fingerprint[:16]}"
+        self._name = f"{CODES_PREFIX}{fingerprint[:16]}"
         self._place = table_location(directory)
         limit_reading()
         with _sound(self._place):
@@ -142,9 +141,10 @@ class CodeTable:
                 with lean():
                     self._table.optimize(cleanup_older_than=_KEPT_FOR)
 
-    def drop(self) -> None:
-        """Drop the table."""
-        self._drop([name for name in self._tables() if name == self._name])
+    @classmethod
+    def drop_all(cls, directory: Path) -> None:
+        """Drop the tables of all generating models."""
+        cls(directory, "").drop_others()
 
     def drop_others(self) -> None:
         """Drop the tables of other generating models."""
@@ -153,7 +153,7 @@ class CodeTable:
     def _drop(self, names: Sequence[str]) -> None:
         with _sound(self._place):
             for name in names:
-                if name.startswith(_PREFIX):
+                if name.startswith(CODES_PREFIX):
                     self._database.drop_table(name)
 
     def _tables(self) -> list[str]:
@@ -168,5 +168,5 @@ def _sound(place: Path | str) -> Generator[None, None, None]:
     except (ValueError, OSError, RuntimeError, LookupError, pa.ArrowException) as error:
         raise CollectionError(
             f"the codes in {place} can't be used: {' '.join(str(error).split())[:300]}",
-            hint=f"delete {LANCE_NAME}/{_PREFIX}*, and omnidex index --codes makes them again",
+            hint=f"delete {LANCE_NAME}/{CODES_PREFIX}*, and omnidex index --codes makes them again",
         ) from error

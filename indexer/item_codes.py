@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omni_encoder import CollectionError, EncoderMismatchError, MediaItem
-from omni_encoder.item_codes import Coder, ItemCodes
+from omni_encoder import CollectionError, EncoderMismatchError, MediaItem, Modality
+from omni_encoder.item_codes import CODED, Coder, ItemCodes
 from omni_encoder.media import MediaInfo, open_media
 from omni_encoder.media_remote import RemoteDecoder
 
@@ -22,7 +22,7 @@ from .collection import Collection
 from .encoding import ISOLATE_FILES
 from .entries import ContentKey, Location
 from .local_engine import COMMIT_SHARE
-from .manifest import CodesSetting, digest_of, has_table
+from .manifest import CODES_PREFIX, CodesSetting, digest_of, has_table, tables_named
 from .types import IngestOptions, Record
 from .writer import Writer
 
@@ -61,6 +61,11 @@ def codes_due(collection: Collection) -> bool:
     return digest_of(collection.directory, collection.spec, version) != setting.complete
 
 
+def codes_left(collection: Collection) -> bool:
+    """Whether there are tables of codes though none are kept: what a kill left of `drop_codes`."""
+    return collection.codes is None and bool(tables_named(collection.directory, CODES_PREFIX))
+
+
 def check_coder(collection: Collection, coder: Coder) -> None:
     """Make sure that codes belong to the encoder of a collection.
 
@@ -80,6 +85,7 @@ def keep_codes(
     *,
     options: IngestOptions | None = None,
     progress: Callable[[int, int], None] | None = None,
+    model: str = "",
 ) -> CodesReport:
     """Let a collection keep codes, and give them to all items that lack them.
 
@@ -90,6 +96,7 @@ def keep_codes(
         load: Loads what makes them.
         options: How to read files; how many are encoded at once, and after how many to commit.
         progress: Called with how many contents are done, and of how many.
+        model: Digest of the files of what makes them.
 
     Raises:
         EncoderMismatchError: The collection was made by another encoder than that of the codes.
@@ -99,8 +106,11 @@ def keep_codes(
     coder, options = load(), options or IngestOptions()
     check_coder(collection, coder)
     with collection.writing("codes") as writer:
-        if writer.codes is None or writer.codes.fingerprint != coder.fingerprint:
-            writer.set_codes(CodesSetting(coder.fingerprint))
+        setting = writer.codes
+        if setting is None or setting.fingerprint != coder.fingerprint:
+            setting = CodesSetting(coder.fingerprint)
+        setting = replace(setting, model=model)
+        writer.set_codes(setting)
         if not has_table(collection.directory, collection.spec):
             return CodesReport()
         filling = _Filling(collection, coder, writer, options)
@@ -108,11 +118,43 @@ def keep_codes(
             report = filling.run(progress or _tell_nobody)
         finally:
             filling.commit()
-        version = collection.version
-        assert version is not None  # nobody else writes
-        digest = digest_of(collection.directory, collection.spec, version)
-        writer.set_codes(CodesSetting(coder.fingerprint, digest))
+        _set_complete(collection, writer, setting)
     return replace(report, seconds=time.monotonic() - started)
+
+
+def complete_codes(
+    collection: Collection,
+    load: Callable[[], Coder],
+    *,
+    options: IngestOptions | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    model: str = "",
+) -> CodesReport:
+    """As `keep_codes` where codes are kept already; nothing is loaded if no item needs it.
+
+    Codes of items that are gone are dropped either way.
+    """
+    started, options = time.monotonic(), options or IngestOptions()
+    with collection.writing("codes") as writer:
+        setting = writer.codes
+        if setting is None or not has_table(collection.directory, collection.spec):
+            return CodesReport()
+        state = _State(collection, setting.fingerprint)
+        lacking, orphans = state.compare(CODED)
+        files = _Files(collection, writer, options)
+        if not any(files.readable(key) for key in lacking):
+            state.table.delete(orphans)
+            _set_complete(collection, writer, setting)
+            left = sum(map(len, lacking.values()))
+            return CodesReport(0, left, len(orphans), time.monotonic() - started)
+    return keep_codes(collection, load, options=options, progress=progress, model=model)
+
+
+def _set_complete(collection: Collection, writer: Writer, setting: CodesSetting) -> None:
+    version = collection.version
+    assert version is not None  # nobody else writes
+    digest = digest_of(collection.directory, collection.spec, version)
+    writer.set_codes(replace(setting, complete=digest))
 
 
 def drop_codes(collection: Collection) -> bool:
@@ -121,16 +163,15 @@ def drop_codes(collection: Collection) -> bool:
     Returns:
         Whether there was anything to drop.
     """
-    with collection.writing("codes") as writer:
-        setting = writer.codes
-        if setting is None:
-            return False
-        from .code_table import CodeTable
+    from .code_table import CodeTable
 
+    with collection.writing("codes") as writer:
+        setting, left = writer.codes, codes_left(collection)
+        if setting is None and not left:
+            return False
+        # First, so that after a kill nothing is kept; `codes_left` says what is left of the tables.
         writer.set_codes(None)
-        table = CodeTable(collection.directory, setting.fingerprint)
-        table.drop()
-        table.drop_others()
+        CodeTable.drop_all(collection.directory)
     return True
 
 
@@ -160,65 +201,24 @@ def no_codes(collection: Collection) -> CollectionError:
     )
 
 
-class _Filling:
-    """One pass over the items that lack codes."""
+class _State:
+    """Which items have codes of one model."""
 
-    def __init__(
-        self, collection: Collection, coder: Coder, writer: Writer, options: IngestOptions
-    ) -> None:
+    def __init__(self, collection: Collection, fingerprint: str) -> None:
         from .code_table import CodeTable
 
         self._collection = collection
-        self._coder = coder
-        self._catalogue = writer.catalogue
-        self._options = options
-        self._table = CodeTable(collection.directory, coder.fingerprint)
-        self._remote: RemoteDecoder | None = None
-        self._waiting: list[tuple[ContentKey, MediaItem]] = []
-        self._made: list[CodedPart] = []
-        self._started = self._last_commit = time.monotonic()
+        self.table = CodeTable(collection.directory, fingerprint)
 
-    def run(self, progress: Callable[[int, int], None]) -> CodesReport:
-        self._table.drop_others()
-        lacking, orphans = self._compare()
-        self._table.delete(orphans)
-        wanted = sum(map(len, lacking.values()))
-        added = 0
-        with ExitStack() as stack:
-            if self._options.isolate or len(lacking) >= ISOLATE_FILES:
-                options = self._options
-                self._remote = RemoteDecoder(
-                    file_seconds=options.file_seconds, file_bytes=options.file_bytes
-                )
-                stack.enter_context(closing(self._remote))
-            for number, key in enumerate(sorted(lacking)):
-                for item in self._items(key, lacking[key]):
-                    self._waiting.append((key, item))
-                    added += 1
-                    if len(self._waiting) >= self._options.batch_items:
-                        self._encode()
-                progress(number + 1, len(lacking))
-        self._encode()
-        self.commit()
-        self._table.compact()
-        return CodesReport(added, wanted - added, len(orphans))
-
-    def commit(self) -> None:
-        made, self._made = self._made, []
-        if made:
-            self._table.append(made)
-        self._last_commit = time.monotonic()
-
-    def _compare(self) -> tuple[Lacking, list[ContentKey]]:
-        """The parts that lack codes, and the contents with codes that are gone."""
+    def compare(self, kinds: Sequence[Modality]) -> tuple[Lacking, list[ContentKey]]:
+        """The parts of some kinds that lack codes, and the contents with codes that are gone."""
         from .table import VectorTable
 
         complete, _ = VectorTable.open(
             self._collection.directory, self._collection.spec
         ).inventory()
-        there = self._table.parts()
+        there = self.table.parts()
         items = {row.key: row.parts for row in complete}
-        kinds = self._coder.modalities
         lacking: dict[ContentKey, set[int]] = {}
         for key, parts in items.items():
             left = set(range(parts)) - there.get(key, set())
@@ -226,8 +226,33 @@ class _Filling:
                 lacking[key] = left
         return lacking, [key for key in there if key not in items]
 
-    def _items(self, key: ContentKey, parts: set[int]) -> Iterator[MediaItem]:
-        """The wanted parts of a content, from a file that is as it was when it was indexed."""
+
+class _Files:
+    """Reads contents from files that are as they were when they were indexed."""
+
+    def __init__(self, collection: Collection, writer: Writer, options: IngestOptions) -> None:
+        self._layout = collection.spec.layout
+        self._catalogue = writer.catalogue
+        self._options = options
+        self._remote: RemoteDecoder | None = None
+
+    def isolate(self, stack: ExitStack) -> None:
+        """Decode in another process until the stack is left."""
+        options = self._options
+        self._remote = RemoteDecoder(
+            file_seconds=options.file_seconds, file_bytes=options.file_bytes
+        )
+        stack.enter_context(closing(self._remote))
+
+    def readable(self, key: ContentKey) -> bool:
+        """Whether there is a file of a content."""
+        return any(
+            _is_as_known(Path(os.fsdecode(location.path)), location)
+            for location in self._catalogue.locations(key)
+        )
+
+    def items(self, key: ContentKey, parts: set[int]) -> Iterator[MediaItem]:
+        """The wanted parts of a content."""
         left = set(parts)
         for location in self._catalogue.locations(key):
             path = Path(os.fsdecode(location.path))
@@ -244,13 +269,55 @@ class _Filling:
                         yield item
 
     def _open(self, path: Path) -> tuple[MediaInfo, Iterator[MediaItem]]:
-        layout = self._collection.spec.layout
         if self._remote is not None:
             try:
-                return self._remote.open(path, layout)
+                return self._remote.open(path, self._layout)
             except ChildProcessError:  # too many processes, say: then it has to be done here
                 self._remote = None
-        return open_media(path, layout)
+        return open_media(path, self._layout)
+
+
+class _Filling:
+    """One pass over the items that lack codes."""
+
+    def __init__(
+        self, collection: Collection, coder: Coder, writer: Writer, options: IngestOptions
+    ) -> None:
+        self._coder = coder
+        self._options = options
+        self._state = _State(collection, coder.fingerprint)
+        self._files = _Files(collection, writer, options)
+        self._waiting: list[tuple[ContentKey, MediaItem]] = []
+        self._made: list[CodedPart] = []
+        self._started = self._last_commit = time.monotonic()
+
+    def run(self, progress: Callable[[int, int], None]) -> CodesReport:
+        table = self._state.table
+        table.drop_others()
+        lacking, orphans = self._state.compare(self._coder.modalities)
+        table.delete(orphans)
+        wanted = sum(map(len, lacking.values()))
+        added = 0
+        with ExitStack() as stack:
+            if self._options.isolate or len(lacking) >= ISOLATE_FILES:
+                self._files.isolate(stack)
+            for number, key in enumerate(sorted(lacking)):
+                for item in self._files.items(key, lacking[key]):
+                    self._waiting.append((key, item))
+                    added += 1
+                    if len(self._waiting) >= self._options.batch_items:
+                        self._encode()
+                progress(number + 1, len(lacking))
+        self._encode()
+        self.commit()
+        table.compact()
+        return CodesReport(added, wanted - added, len(orphans))
+
+    def commit(self) -> None:
+        made, self._made = self._made, []
+        if made:
+            self._state.table.append(made)
+        self._last_commit = time.monotonic()
 
     def _encode(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -271,7 +338,10 @@ class _Filling:
 
 
 def _is_as_known(path: Path, location: Location) -> bool:
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError:
+        return False
     return (status.st_size, status.st_mtime_ns) == (location.size, location.mtime_ns)
 
 

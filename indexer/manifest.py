@@ -23,6 +23,9 @@ from .lock import LOCK_NAME
 from .remote import FETCH_NAME, MANIFEST_NAME, MIRROR_NAME, SEEN_NAME, URI_NAME, remote_of, shown
 
 LANCE_NAME = "lance"
+CODES_PREFIX = "codes_"
+"""Of the names of the tables that hold codes; see `code_table`."""
+
 FORMAT = 1
 
 REFERENCE_WEIGHT = 64
@@ -39,10 +42,13 @@ class CodesSetting:
         fingerprint: Of what makes them.
         complete: The digest of the newest version of the items' table whose items all got theirs,
             as far as their files could be read; empty if there is none.
+        model: Digest of the model's files, by which it is known without loading it; empty if that
+            was not said.
     """
 
     fingerprint: str
     complete: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +104,16 @@ def table_location(directory: Path) -> Path | str:
 def has_table(directory: Path, spec: EncoderSpec) -> bool:
     """Whether an encoder's table is there; found out without opening it."""
     return any(name.endswith(".manifest") for name in _versions(directory, spec))
+
+
+def tables_named(directory: Path, beginning: str) -> list[str]:
+    """The names of the tables that begin so; found out without opening any."""
+    remote = remote_of(directory)
+    try:
+        names = remote.names(LANCE_NAME) if remote else os.listdir(directory / LANCE_NAME)  # noqa: PTH208 - as in `_versions`
+    except OSError:
+        return []
+    return [name.removesuffix(".lance") for name in names if name.startswith(beginning)]
 
 
 def read_version(directory: Path, spec: EncoderSpec, version: int) -> bytes:
@@ -249,7 +265,8 @@ def _codes(value: object) -> CodesSetting | None:
     if value is None:
         return None
     setting = cast("dict[str, object]", value)
-    return CodesSetting(str(setting["fingerprint"]), str(setting["complete"]))
+    model = str(setting.get("model", ""))
+    return CodesSetting(str(setting["fingerprint"]), str(setting["complete"]), model)
 
 
 def _to_lists(means: Means) -> dict[str, list[float]]:

@@ -12,13 +12,11 @@ from blake3 import blake3
 
 from .audio import BLOCK_SAMPLES
 from .flow_score import ScoreRule
-from .generator import OmniGenerator
-from .information import MEASURES, PRIOR_RULE, prior
-from .item_codes import ItemCodes, Score
+from .generator import OmniGenerator, some_frames
+from .information import MEASURES, PRIOR_RULE, codebooks_of, prior
+from .item_codes import CODED, ItemCodes, Score
 from .model import array_of
 from .types import MediaItem, Modality
-
-_KINDS = (Modality.IMAGE, Modality.AUDIO)
 
 
 class FlowCoder:
@@ -72,15 +70,16 @@ class FlowCoder:
     @property
     def modalities(self) -> tuple[Modality, ...]:
         """See `Coder`."""
-        return tuple(kind for kind in _KINDS if kind in self._generator.flow.paths)
+        paths = self._generator.flow.paths
+        return tuple(kind for kind in CODED if codebooks_of(kind) in paths)
 
     def encode(self, items: Sequence[MediaItem]) -> list[ItemCodes]:
-        """See `Coder`. Of a sound, the first 2.56 s."""
-        codes = [self._generator.codec.encode(_beginning(item)) for item in items]
+        """See `Coder`. Of a sound, the first 2.56 s; of a video, four frames spread evenly."""
+        codes = [self._generator.codec.encode(_what_counts(item)) for item in items]
         priors = np.full((len(items), 2), np.nan)
         for modality in sorted({item.modality for item in items}):
             rows = [i for i, item in enumerate(items) if item.modality is modality]
-            alike = np.stack([codes[i] for i in rows])
+            alike = [codes[i] for i in rows]
             for column, (score, measure) in enumerate(MEASURES.items()):
                 if score in self._scores:
                     rule = replace(self._rule, measure=measure)
@@ -97,7 +96,10 @@ def code_fingerprint(generator: OmniGenerator) -> str:
     return blake3(f"{encoder} {generator.fingerprint()} {PRIOR_RULE}".encode()).hexdigest(16)
 
 
-def _beginning(item: MediaItem) -> MediaItem:
-    if item.modality is not Modality.AUDIO:
-        return item
-    return MediaItem(item.modality, array_of(item)[:BLOCK_SAMPLES])
+def _what_counts(item: MediaItem) -> MediaItem:
+    """What of an item has codes."""
+    if item.modality is Modality.AUDIO:
+        return MediaItem(item.modality, array_of(item)[:BLOCK_SAMPLES])
+    if item.modality is Modality.VIDEO:
+        return MediaItem(item.modality, some_frames(array_of(item)))
+    return item

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from blake3 import blake3
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from .audio import BLOCK_SAMPLES
@@ -152,7 +152,7 @@ class OmniGenerator:
         if item.modality is Modality.AUDIO:
             content = content[: MOST_BLOCKS * BLOCK_SAMPLES]
         elif item.modality is Modality.VIDEO:
-            content = content[np.linspace(0, len(content) - 1, FRAMES).round().astype(int)]
+            content = some_frames(content)
         self._must_draw(item.modality, "read")
         heard = MediaItem(item.modality, content)
         return Coded(item.modality, self.codec.encode(heard), vector=self.vector(heard))
@@ -240,6 +240,11 @@ class OmniGenerator:
                 f"this model can't {verb} {modality}",
                 hint=f"it knows {', '.join(self.flow.paths)}, and video by its images",
             )
+
+
+def some_frames(frames: UInt8[np.ndarray, "frames h w 3"]) -> UInt8[np.ndarray, "four h w 3"]:
+    """The four frames of a video that the model sees, spread evenly from the first to the last."""
+    return frames[np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)]
 
 
 def _text(row: Tensor) -> Coded:

@@ -48,7 +48,7 @@ def hybrid_hits(
     collection: Collection,
     query: Query,
     vector: Float32[np.ndarray, " dim"],
-    best: Sequence[tuple[float, Record]],
+    best: Sequence[Hit],
     excluded: Set[str],
 ) -> list[Hit]:
     """The hits of a hybrid query.
@@ -57,7 +57,7 @@ def hybrid_hits(
         collection: What is searched.
         query: What is asked; `words_of` finds words in it.
         vector: The mixed vector of its terms.
-        best: The nearest items and their scores, one for each key, nearest first.
+        best: The nearest items, one for each key, in the order that the words are fused with.
         excluded: Keys that aren't to be found.
 
     Returns:
@@ -70,11 +70,11 @@ def hybrid_hits(
         for number, key in enumerate(matches.keys if matches else ())
         if key not in excluded
     }
-    nearest = {hit_key(one[1], all_parts=query.all_parts): one for one in best}
+    nearest = {hit_key(one.record, all_parts=query.all_parts): one for one in best}
     ranked = fuse(
         list(nearest),
         [(key, float(matches.scores[number])) for key, number in chosen.items()] if matches else [],
-        silent=frozenset(key for key, (_, record) in nearest.items() if not _is_said_about(record)),
+        silent=frozenset(key for key, hit in nearest.items() if not _is_said_about(hit.record)),
         hybrid=_weighted(query, query.hybrid),
     )[: query.k]
     by_words = [one for one in ranked if _is_by_words(one)]
@@ -85,9 +85,13 @@ def hybrid_hits(
         scores = view.scores(vector, rows).tolist()
         records = collection.records(rows, where=combined(query.where, query.files))
         found = zip((one.key for one in by_words), scores, records, strict=True)
-        nearest |= {key: (score, record) for key, score, record in found}
+        for key, score, record in found:
+            before = nearest.get(key)
+            rank = None if before is None else before.vector_rank
+            flow_rank = None if before is None else before.flow_rank
+            nearest[key] = Hit(1, score, record, vector_rank=rank, flow_rank=flow_rank)
     return [
-        Hit(rank, *nearest[one.key], vector_rank=one.vector_rank, text_rank=one.text_rank)
+        replace(nearest[one.key], rank=rank, text_rank=one.text_rank)
         for rank, one in enumerate(ranked, start=1)
     ]
 

@@ -130,6 +130,8 @@ class Hit:
             away than it looked.
         text_rank: Its rank by words alone; None if it is no match, or nobody looked.
         imagined_rank: Its rank by what was imagined; None if it is far from that, or nothing was.
+        flow_rank: Its rank by vector after re-ranking, which took the place of `vector_rank` when
+            ranks were fused; None if the flow didn't judge it.
     """
 
     rank: int
@@ -139,3 +141,4 @@ class Hit:
     vector_rank: int | None = None
     text_rank: int | None = None
     imagined_rank: int | None = None
+    flow_rank: int | None = None

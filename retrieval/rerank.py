@@ -2,8 +2,12 @@
 
 The first ranking compares vectors; the flow judges every candidate, and the order is that of both
 scores blended (S4). S1 asks how likely the query is beside the candidate's vector
-(`omni_encoder.likelihood`), S2 and S3 how much likelier the query makes the candidate's codes,
-which a collection may keep (`omni_encoder.information`).
+(`omni_encoder.likelihood`), S2 and S3 how much likelier the query makes the candidate's codes
+(`omni_encoder.information`): of media those that a collection may keep, of a text its words.
+
+In a search (`reranker`) the new order takes the place of that of the vectors: the words of a hybrid
+query and what is imagined are fused with it as they would be with the other, and weak hits still
+come last. So what words found keeps its say, and a weight of 0 is the search without a flow.
 """
 
 from collections.abc import Callable, Sequence
@@ -77,11 +81,13 @@ class Reranked:
 
     Attributes:
         hits: They.
+        judged: How many of the first have been judged.
         left: How many of the first could not be judged, for they have no codes, and kept their
             places.
     """
 
     hits: list[Hit]
+    judged: int = 0
     left: int = 0
 
 
@@ -93,11 +99,13 @@ class CodeFlow:
         judge: Scores candidates beside a query.
         fingerprint: Of what makes such codes and their priors.
         layout: How its encoder wants media.
+        texts: Gives the codes of texts, which no collection keeps; None where it can't judge them.
     """
 
     judge: CodeJudge
     fingerprint: str
     layout: MediaLayout
+    texts: Callable[[Sequence[str]], list[ItemCodes]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +161,7 @@ def load_code_flow(score: Literal["s2", "s3"]) -> CodeFlow:
     """
     from omni_encoder.flow_coder import code_fingerprint
     from omni_encoder.generator import OmniGenerator
-    from omni_encoder.information import information
+    from omni_encoder.information import information, text_codes
 
     generator = OmniGenerator.load()
     return CodeFlow(
@@ -162,6 +170,7 @@ def load_code_flow(score: Literal["s2", "s3"]) -> CodeFlow:
         ),
         code_fingerprint(generator),
         generator.codec.encoder.spec.layout,
+        (lambda texts: text_codes(generator, texts)) if score == "s2" else None,
     )
 
 
@@ -224,7 +233,7 @@ def rerank(
             "this collection was made by another encoder than the flow reads",
             hint="search without --rerank, or index with the shipped encoder",
         )
-    terms = _judged_terms(query)
+    terms = judged_terms(query)
     first = hits[: rule.top]
     if len(first) < 2:
         return list(hits)
@@ -248,31 +257,44 @@ def rerank_by_codes(
 ) -> Reranked:
     """As `rerank`, by the codes that the collection keeps; no file of a hit is opened.
 
-    Hits without codes keep their places, and the others are put in order among theirs.
+    Hits without codes keep their places, and the others are put in order among theirs. Texts have
+    their words.
 
     Raises:
         CollectionError: The collection keeps no codes, or those of another model.
         MediaError: A file of the query can't be decoded.
         QueryError: The query has no part that the flow can judge.
     """
-    first, setting = hits[: rule.top], collection.codes
-    if setting is not None and setting.fingerprint != flow.fingerprint:
-        raise CollectionError(
-            "this collection keeps codes of another model than the flow reads",
-            hint="make them anew with: omnidex index --codes",
-        )
-    stored = codes_of(collection, [hit.record for hit in first])
-    terms = _judged_terms(query)
-    places = [at for at, hit in enumerate(first) if hit.record.id in stored]
+    first = hits[: rule.top]
+    terms = judged_terms(query)
+    known = _codes(first, collection, flow)
+    places = [at for at, codes in enumerate(known) if codes is not None]
     left = len(first) - len(places)
     if len(places) < 2:
-        return Reranked(list(hits), left)
-    codes = [stored[first[at].record.id] for at in places]
+        return Reranked(list(hits), 0, left)
+    codes = [one for one in known if one is not None]
     kinds = [first[at].record.modality for at in places]
     judged: Float64[np.ndarray, " hits"] = np.zeros(len(places))
     for term in terms:
         judged += term.weight * flow.judge(_item(term, flow.layout), codes, kinds)
-    return Reranked(_ordered(hits, places, judged, rule.weight), left)
+    return Reranked(_ordered(hits, places, judged, rule.weight), len(places), left)
+
+
+def _codes(hits: Sequence[Hit], collection: Collection, flow: CodeFlow) -> list[ItemCodes | None]:
+    """What the flow reads of hits: words of texts, kept codes of the rest, None where it can't."""
+    records = [hit.record for hit in hits]
+    media = [record for record in records if record.modality is not Modality.TEXT]
+    setting = collection.codes
+    if media and setting is not None and setting.fingerprint != flow.fingerprint:
+        raise CollectionError(
+            "this collection keeps codes of another model than the flow reads",
+            hint="make them anew with: omnidex index --codes",
+        )
+    found = codes_of(collection, media) if media else {}
+    texts = {one.id: one.text for one in records if one.modality is Modality.TEXT and one.text}
+    if texts and flow.texts is not None:
+        found |= dict(zip(texts, flow.texts(list(texts.values())), strict=True))
+    return [found.get(record.id) for record in records]
 
 
 def _ordered(
@@ -287,11 +309,11 @@ def _ordered(
     order = np.lexsort(np.stack([-blended(cosines, judged, weight=weight), weak]))
     ordered = list(hits)
     for at, best in zip(places, order, strict=True):
-        ordered[at] = hits[places[int(best)]]
+        ordered[at] = replace(hits[places[int(best)]], flow_rank=at + 1)
     return [replace(hit, rank=rank) for rank, hit in enumerate(ordered, start=1)]
 
 
-def _judged_terms(query: Query) -> list[Term]:
+def judged_terms(query: Query) -> list[Term]:
     """The parts of a query that a flow can judge.
 
     Raises:

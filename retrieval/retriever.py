@@ -1,6 +1,6 @@
 """Answers queries of any mix of texts, media files and known items from a collection."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,9 @@ from .reference import Reference, find_reference
 # How many rows are fetched for each hit wanted, at first: files of several parts take several.
 _ROWS_PER_HIT = 4
 
+Reorder = Callable[[Sequence[Hit]], list[Hit]]
+"""Puts the nearest items in another order, best first."""
+
 _PICTURES = {Modality.IMAGE, Modality.VIDEO}
 
 
@@ -40,6 +43,14 @@ class Composed:
 
     parts: tuple[EncodedPart, ...]
     vector: Float32[np.ndarray, " dim"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Nearest:
+    """What is done with the nearest before ranks are fused, and how many that needs."""
+
+    reorder: Reorder | None
+    depth: int
 
 
 class Retriever:
@@ -129,13 +140,19 @@ class Retriever:
         """What is searched."""
         return self._collection
 
-    def search(self, query: Query) -> list[Hit]:
+    def search(self, query: Query, *, reorder: Reorder | None = None, depth: int = 0) -> list[Hit]:
         """Find the items nearest to a query.
 
         The terms become one vector as `query.compose` says, which is compared with the items, each
         less the mean of its modality. An item that a term names by `like` isn't found itself,
         nor are other parts of its file, unless all parts are wanted. Each line of a JSONL file is
         a hit of its own.
+
+        Args:
+            query: What is asked.
+            reorder: Puts the nearest in another order, which then counts as that of the vectors:
+                words and what is imagined are fused with it. See `rerank.Reranker`.
+            depth: How many of the nearest that needs at least.
 
         Returns:
             At most `query.k` hits, best first; equal scores in the order of indexing. A hybrid
@@ -150,35 +167,47 @@ class Retriever:
             EncoderMismatchError: The encoder isn't the one that made the collection.
         """
         composed = self.compose(query)
+        nearest = _Nearest(reorder, depth)
         excluded = {
             hit_key(part.record, all_parts=query.all_parts)
             for part in composed.parts
             if part.record is not None
         }
         if query.imagine is not None and query.imagine.weight:
-            hits = self._with_imagined(query, composed.vector, excluded)
+            hits = self._with_imagined(query, composed.vector, excluded, nearest)
         else:
-            hits = self._plain(query, composed.vector, excluded)
+            hits = self._plain(query, composed.vector, excluded, nearest)
         return self._judged(query, composed, hits)
 
     def _plain(
-        self, query: Query, vector: Float32[np.ndarray, " dim"], excluded: set[str]
+        self,
+        query: Query,
+        vector: Float32[np.ndarray, " dim"],
+        excluded: set[str],
+        first: "_Nearest",
     ) -> list[Hit]:
         """At most `query.k` hits by the query alone, not judged."""
-        if words_of(query):
-            wider = replace(query, k=max(query.k, DEPTH))
-            best = self._nearest(wider, vector, excluded=excluded)
-            return hybrid_hits(self._collection, query, vector, best, excluded)
-        best = self._nearest(query, vector, excluded=excluded)[: query.k]
-        return [Hit(rank, *one, vector_rank=rank) for rank, one in enumerate(best, start=1)]
+        hybrid = bool(words_of(query))
+        wider = replace(query, k=max(query.k, DEPTH if hybrid else 0, first.depth))
+        best = self._nearest(wider, vector, excluded=excluded)
+        nearest = [Hit(rank, *one, vector_rank=rank) for rank, one in enumerate(best, start=1)]
+        if first.reorder is not None:
+            nearest = first.reorder(nearest)
+        if hybrid:
+            return hybrid_hits(self._collection, query, vector, nearest, excluded)
+        return nearest[: query.k]
 
     def _with_imagined(
-        self, query: Query, vector: Float32[np.ndarray, " dim"], excluded: set[str]
+        self,
+        query: Query,
+        vector: Float32[np.ndarray, " dim"],
+        excluded: set[str],
+        first: "_Nearest",
     ) -> list[Hit]:
         """The hits of a query and those of what it lets imagine, as one list."""
         assert query.imagine is not None  # the caller looked
         wider = replace(query, k=max(query.k, DEPTH))
-        plain = self._plain(wider, vector, excluded)
+        plain = self._plain(wider, vector, excluded, first)
         drawn = self.imagination.of(query).vector
         own = self._collection.centre(drawn, query.imagine.modality)
         seen = self._nearest(wider, own, excluded=excluded)[: wider.k]

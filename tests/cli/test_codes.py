@@ -1,13 +1,14 @@
 """Codes from the command line: kept when asked for, remembered, and read by --rerank."""
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from omni_encoder import MediaItem, Modality
+from omni_encoder import CollectionError, MediaItem, Modality
 from omni_encoder.item_codes import ItemCodes
 from retrieval.rerank import CodeFlow
 from tests.toy import ToyEncoder
@@ -28,8 +29,15 @@ def _toy_coder(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("omni_encoder.flow_coder.FlowCoder.load", load)
     monkeypatch.setattr(
-        "retrieval.rerank.load_code_flow",
-        lambda _score: CodeFlow(judge, ToyCoder().fingerprint, ToyEncoder().spec.layout),
+        "retrieval.reranker.load_code_flow",
+        lambda score: CodeFlow(
+            judge,
+            ToyCoder().fingerprint,
+            ToyEncoder().spec.layout,
+            (lambda texts: [ItemCodes(np.zeros((2, 1), np.int64), -1.0, 0.0)] * len(texts))
+            if score == "s2"
+            else None,
+        ),
     )
 
 
@@ -85,6 +93,123 @@ def test_codes_alone_and_their_end(indexed: Path, omnidex: Run) -> None:
         assert omnidex("index", "--codes", other).code == 2
 
 
+@pytest.mark.parametrize(
+    ("given", "idle"),
+    [
+        (("--codes", "--jobs", 4), "--jobs"),
+        (("--codes", "-E", "*.gif", "--retry-failed"), "--exclude, --retry-failed"),
+        (("--codes", "--encoder", "omni"), "--encoder"),
+        (("--codes", "--engine", "ray"), "--engine"),
+        (("--no-codes", "--batch-size", 4), "--batch-size"),
+    ],
+)
+def test_what_says_how_to_index_is_refused_where_only_codes_are_made(
+    indexed: Path, omnidex: Run, given: tuple[object, ...], idle: str
+) -> None:
+    ended = omnidex("index", *given)
+
+    assert ended.code == 2
+    assert f"without a folder leaves {idle} nothing to do" in ended.err
+    assert codes(omnidex("status", "--json")) is None
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_says_how_to_make_codes_is_obeyed(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch, *, folder: bool
+) -> None:
+    batches = list[int]()
+
+    class Counting(ToyCoder):
+        def encode(self, items: Sequence[MediaItem]) -> list[ItemCodes]:
+            batches.append(len(items))
+            return super().encode(items)
+
+    threads_given = list[int | None]()
+
+    def load(*, threads: int | None = None) -> ToyCoder:
+        threads_given.append(threads)
+        return Counting(name="omni")
+
+    monkeypatch.setattr("omni_encoder.flow_coder.FlowCoder.load", load)
+    given = [indexed] if folder else []
+    ended = omnidex("index", *given, "--codes", "--batch-size", 3, "--threads", 1, "--json")
+
+    assert ended.code == 0, ended.err
+    assert batches == [3, 1]
+    assert threads_given == [1]
+
+
+def test_said_again_the_model_is_loaded_only_for_what_is_new(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert codes(omnidex("index", "--codes", "--json")) is not None
+    loads = list[int | None]()
+
+    def load(*, threads: int | None = None) -> ToyCoder:
+        loads.append(threads)
+        return ToyCoder(name="omni")
+
+    monkeypatch.setattr("omni_encoder.flow_coder.FlowCoder.load", load)
+    nothing = {"added": 0, "lacking": 0, "dropped": 0}
+    assert codes(omnidex("index", indexed, "--codes", "--json")) == nothing
+    assert codes(omnidex("index", "--codes", "--json")) == nothing
+    (indexed / "new.txt").write_text("something new")
+    assert codes(omnidex("index", indexed, "--json")) == nothing
+    assert not loads
+    (indexed / "red.png").write_bytes((indexed / "red.png").read_bytes() + b"more")
+    assert codes(omnidex("index", indexed, "--json")) == nothing | {"added": 1}
+    assert len(loads) == 1
+
+    with monkeypatch.context() as patched:  # an update has brought another model
+        patched.setattr("omni_encoder.item_codes.shipped_model", lambda: "another")
+        assert codes(omnidex("index", "--codes", "--json")) == nothing
+    assert len(loads) == 2
+
+
+def test_with_a_cluster_this_machine_makes_the_codes(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # nothing is left for a cluster to do
+
+    found = codes(omnidex("index", indexed, "--engine", "ray", "--codes", "--json"))
+    assert found == {"added": 4, "lacking": 0, "dropped": 0}
+
+
+def test_what_was_indexed_is_told_though_the_codes_fail(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_table: object, _parts: object) -> None:
+        raise CollectionError("the disk is full", hint="free some")
+
+    monkeypatch.setattr("indexer.code_table.CodeTable.append", fail)
+    (indexed / "new.txt").write_text("something new")
+    ended = omnidex("index", indexed, "--codes", "--json")
+
+    assert ended.code == 2
+    told = json.loads(ended.out)
+    assert told["report"]["encoded"] == 1
+    assert told["codes"] is None
+    assert json.loads(ended.err)["error"]["message"] == "the disk is full"
+
+
+def test_the_next_index_ends_what_a_kill_left_of_no_codes(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    omnidex("index", "--codes")
+    with monkeypatch.context() as patched:
+
+        def interrupt(_directory: Path) -> None:
+            raise KeyboardInterrupt
+
+        patched.setattr("indexer.code_table.CodeTable.drop_all", interrupt)
+        assert omnidex("index", "--no-codes").code == 130
+    tables = list((indexed.parent / "collection").rglob("codes_*"))
+    assert codes(omnidex("index", indexed, "--json")) is None
+
+    assert tables
+    assert not any(table.exists() for table in tables)
+
+
 def test_another_encoders_collection_is_refused_before_anything_is_read(
     media: Path, omnidex: Run
 ) -> None:
@@ -105,15 +230,53 @@ def test_a_collection_without_codes_says_how_to_get_them(indexed: Path, omnidex:
 def test_hits_without_codes_are_counted(indexed: Path, omnidex: Run) -> None:
     omnidex("index", "--codes")
     plain = omnidex("search", "red", "--no-hybrid", "--json")
-    ended = omnidex("search", "red", "--no-hybrid", "--rerank", "flow:20:1:s2", "--json")
+    ended = omnidex("search", "red", "--no-hybrid", "--rerank", "flow:20:1:s3", "--json")
 
     assert ended.code == 0
-    assert "1 of the first 4 hits" in ended.err
-    assert "kept their places" in ended.err
+    assert "1 item of the nearest kept their places: texts, which s3 can't judge" in ended.err
     before, after = (json.loads(one.out)["hits"] for one in (plain, ended))
     assert sorted(hit["id"] for hit in before) == sorted(hit["id"] for hit in after)
     for one, other in zip(before, after, strict=True):
         assert (one["modality"] == "text") == (other["modality"] == "text")
+        assert (other["flow_rank"] is None) == (other["modality"] == "text")
+
+
+def test_json_says_how_hits_were_judged(indexed: Path, omnidex: Run) -> None:
+    omnidex("index", "--codes")
+
+    def told(*given: str) -> dict[str, object]:
+        return json.loads(omnidex("search", "red", *given, "--json").out)["rerank"]
+
+    assert told() is None
+    judged = told("--rerank", "flow:20:0.5:s2")
+    times = judged.pop("seconds"), judged.pop("load_seconds")
+    assert all(isinstance(one, float) and one >= 0 for one in times)
+    kept = {"by": "flow", "rule": "s2", "draws": 2, "top": 20}
+    assert judged == kept | {
+        "weight": 0.5,
+        "applied": True,
+        "why_not": None,
+        "judged": 4,
+        "not_judged": 0,
+    }
+    left = {"applied": False, "judged": 0, "not_judged": 0, "seconds": 0, "load_seconds": 0}
+    assert told("--rerank", "flow:s2") == kept | left | {"weight": 0, "why_not": "weight"}
+    alone = told("--rerank", "flow:20:1:s2", "--to", "text")
+    assert (alone["applied"], alone["why_not"]) == (False, "nothing-to-judge")
+
+
+def test_texts_need_no_codes_and_are_refused_where_no_rule_fits(
+    indexed: Path, omnidex: Run
+) -> None:
+    (indexed / "more.txt").write_text("a red barn")
+    omnidex("index", indexed)
+    ended = omnidex("search", "red", "--to", "text", "--rerank", "flow:20:1:s2", "--json")
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["rerank"]["judged"] == 2
+
+    refused = omnidex("search", "red", "--to", "text", "--rerank", "flow:20:1:s3")
+    assert refused.code == 2
+    assert "s3 can't judge texts" in refused.err
 
 
 def test_a_rule_without_a_weight_keeps_the_order_and_says_so(indexed: Path, omnidex: Run) -> None:

@@ -15,7 +15,7 @@ HIT_KEYS = {
     *("rank", "id", "path", "paths", "modality", "score", "span", "mime"),
     *("title", "caption", "text", "width", "height", "duration_s"),
     *("percentile", "expected", "weak"),
-    *("vector_rank", "text_rank", "imagined_rank"),
+    *("vector_rank", "text_rank", "imagined_rank", "flow_rank"),
 }
 
 
@@ -33,7 +33,7 @@ def test_json_is_one_document_with_the_query_and_every_field_of_a_hit(
     ended = omnidex("search", "dogs", "on", "the beach", "--to", "audio,text", "-k", 2, "--json")
 
     document = json.loads(ended.out)
-    assert set(document) == {"schema", "query", "imagined", "hits", "synthetic"}
+    assert set(document) == {"schema", "query", "imagined", "hits", "synthetic", "rerank"}
     assert document["schema"] == 1
     assert document["query"] == {
         "terms": [{"modality": "text", "text": "dogs on the beach"}],

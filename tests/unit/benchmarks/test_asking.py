@@ -10,10 +10,12 @@ from omnidex_benchmarks import composed, mixed, weak
 from omnidex_benchmarks.composed_queries import tag_tasks
 from omnidex_benchmarks.manifest import load_items
 from omnidex_benchmarks.nonsense import drawn_texts, noise_images, noise_sounds, typed_texts
-from omnidex_benchmarks.reference import ReferenceOptions, make_reference
+from omnidex_benchmarks.reference import ReferenceOptions, make_reference, with_limits
 from PIL import Image
 
 from omni_encoder import EncoderSpec, MediaItem, MediaLayout, Modality, OmniError
+from retrieval.calibrate import Calibrator
+from retrieval.reference import Cohort, Reference
 
 WORDS = ("red", "green", "blue", "dark", "light")
 SHADES = {"dark": 90, "light": 220}
@@ -181,3 +183,39 @@ def test_nonsense_is_seeded_and_the_two_sets_share_nothing() -> None:
     sounds = noise_sounds(count=9, seed=0, seconds=0.5)
     assert {len(item.content) for item in sounds} == {8000}
     assert all(np.abs(item.content).max() <= 0.9001 for item in sounds)
+
+
+def test_the_line_leaves_room_for_nonsense_of_kinds_that_nobody_saw() -> None:
+    draw = np.random.default_rng(0)
+    rows = draw.normal(size=(200, DIM)).astype(np.float32)
+    rows[:, 0] += 2
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    queries = draw.normal(size=(24, DIM)).astype(np.float32)
+    queries[::4, 0] += 1  # one kind of four is nearer to the cohort than the others
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    cohort = Cohort(rows, np.arange(200))
+    reference = Reference("0" * 32, {Modality.IMAGE: cohort})
+
+    def centre(vectors: np.ndarray, _kind: Modality) -> np.ndarray:
+        return vectors
+
+    made = with_limits(reference, centre, {Modality.IMAGE: queries})
+
+    tail = Calibrator(reference, centre).tail(Modality.IMAGE, Modality.IMAGE)
+    best = np.sort(queries @ rows.T, axis=1)[:, :-11:-1]
+    expected = [[200 * float(tail.above(np.array([score]))[0]) for score in row] for row in best]
+
+    def weak(share: float) -> float:
+        found: list[bool] = []
+        for kind in range(4):
+            others = sorted(e for i, row in enumerate(expected) if i % 4 != kind for e in row)
+            limit = max(others[int((1 - share) * (len(others) - 1))], 0.5)
+            found += [e > limit for row in expected[kind::4] for e in row]
+        return float(np.mean(found))
+
+    share = next(s for s in (number / 1000 for number in range(950, 1000)) if weak(s) >= 0.95)
+    everything = sorted(e for row in expected for e in row)
+    limit = everything[int((1 - share) * (len(everything) - 1))]
+    assert share > 0.95
+    assert made.limits == {"image->image": pytest.approx(max(limit, 0.5))}
+    assert not made.strange  # what is drawn like the cohort is as familiar

@@ -1,6 +1,7 @@
 """Codes beside the items: every item with a file gets its own, and none outlives its item."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,15 @@ from PIL import Image
 from indexer import Collection, IngestOptions, ingest, item_codes
 from indexer.code_table import CodedPart, CodeTable
 from indexer.entries import ContentKey
-from indexer.item_codes import CodesReport, codes_due, codes_of, drop_codes, keep_codes
+from indexer.item_codes import (
+    CodesReport,
+    codes_due,
+    codes_left,
+    codes_of,
+    complete_codes,
+    drop_codes,
+    keep_codes,
+)
 from indexer.maintenance import restore
 from indexer.manifest import read_manifest
 from indexer.sums import Sums
@@ -303,6 +312,68 @@ def test_codes_end_when_they_are_dropped(collection: Collection) -> None:
         codes_of(collection, records(collection))
     assert "omnidex index --codes" in raised.value.hint
     assert not list((collection.directory / "lance").glob("codes_*"))
+
+
+def never() -> ToyCoder:
+    raise AssertionError("there is nothing to code")
+
+
+def test_the_model_is_loaded_only_if_an_item_needs_it(
+    collection: Collection, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_codes(collection, ToyCoder)
+    (media / "more.txt").write_text("words have no codes")
+    collection.remove([media / "0.png"])
+    ingest([media / "more.txt"], collection, ToyEncoder())
+    assert codes_due(collection)
+    assert complete_codes(collection, never) == CodesReport()
+    assert not codes_due(collection)
+
+    monkeypatch.setattr(CodeTable, "delete", lambda *_: None)
+    collection.remove([media / "1.png"])
+    monkeypatch.undo()
+    assert complete_codes(collection, never) == CodesReport(dropped=1)
+
+    Image.new("RGB", (20, 20), "red").save(media / "new.png")
+    ingest([media], collection, ToyEncoder())
+    (media / "new.png").unlink()  # no file is left to read
+    found = complete_codes(collection, ToyCoder)
+    assert (found.added, found.lacking) == (2, 1)  # those that were removed are found again
+    (media / "more.txt").write_text("other words")
+    ingest([media / "more.txt"], collection, ToyEncoder())
+    assert complete_codes(collection, never) == CodesReport(lacking=1)
+    assert not codes_due(collection)
+
+
+def test_where_no_codes_are_kept_there_is_nothing_to_complete(collection: Collection) -> None:
+    assert complete_codes(collection, never) == CodesReport()
+    assert collection.codes is None
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_what_a_kill_leaves_of_a_dropping_is_dropped_later(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch, *, half: bool
+) -> None:
+    keep_codes(collection, ToyCoder)
+    folder = collection.directory / "lance"
+    (table,) = folder.glob("codes_*")
+
+    def die(_directory: Path) -> None:
+        if half:
+            shutil.rmtree(table / "_versions")
+        raise Killed
+
+    monkeypatch.setattr(CodeTable, "drop_all", die)
+    with pytest.raises(Killed):
+        drop_codes(collection)
+    monkeypatch.undo()
+
+    assert collection.codes is None
+    assert not codes_due(collection)
+    assert codes_left(collection)
+    assert drop_codes(collection)
+    assert not codes_left(collection)
+    assert not list(folder.glob("codes_*"))
 
 
 def test_codes_of_another_encoder_are_refused(collection: Collection) -> None:

@@ -11,7 +11,7 @@ from omni_encoder.flow_coder import FlowCoder, code_fingerprint
 from omni_encoder.flow_path import MetricPath
 from omni_encoder.flow_score import ScoreRule, bound_integrand
 from omni_encoder.generator import OmniGenerator
-from omni_encoder.information import PRIOR_RULE, information, prior
+from omni_encoder.information import PRIOR_RULE, information, prior, text_codes
 from omni_encoder.item_codes import Coder, ItemCodes
 from omni_encoder.types import MediaItem, Modality
 from tests.tiny_generator import write_tiny_generator
@@ -96,6 +96,63 @@ def test_the_prior_is_what_the_score_takes_off(
         )
 
 
+def test_a_text_scores_the_same_in_any_company_and_nothing_tells_nothing(
+    generator: OmniGenerator,
+) -> None:
+    texts = ["1", "1 2 3", " ".join("1234567890123456"), " ".join("12345678" * 4), "9 8 7"]
+    query = MediaItem(Modality.TEXT, "1 2")
+    coded, kinds = text_codes(generator, texts), [Modality.TEXT] * len(texts)
+    together = information(generator, query, coded, kinds)
+
+    assert [len(one.codes) for one in coded] == [2, 4, 17, 33, 4]  # each with its end
+    for number, text in enumerate(texts):
+        (one,) = text_codes(generator, [text])
+        assert one.prior == pytest.approx(coded[number].prior, rel=1e-5)
+        alone = information(generator, query, [one], [Modality.TEXT])
+        np.testing.assert_allclose(alone, together[number], atol=2e-2)
+    assert np.isfinite(together).all()
+    assert len(np.unique(np.round(together, 3))) == len(texts)
+
+
+def test_of_a_long_text_the_words_count_that_the_encoder_reads(generator: OmniGenerator) -> None:
+    words = " ".join("12345678" * 8)
+    longer, shorter = text_codes(generator, [f"{words} 9 9", words])
+
+    np.testing.assert_array_equal(longer.codes, shorter.codes)
+    assert longer.prior == shorter.prior
+    assert len(longer.codes) == 62
+    (empty,) = text_codes(generator, [""])
+    assert len(empty.codes) == 1
+    assert np.isfinite(empty.prior)
+
+
+@pytest.mark.parametrize("score", ["s2", "s3"])
+def test_a_video_is_the_mean_of_its_four_frames(generator: OmniGenerator, score: str) -> None:
+    assert score == "s2" or score == "s3"  # noqa: PLR1714 - so that a type checker knows
+    draw = np.random.default_rng(2)
+    frames = draw.integers(0, 255, size=(7, 30, 40, 3), dtype=np.uint8)
+    coder = FlowCoder(generator, _RULE)
+    assert coder.modalities == (Modality.IMAGE, Modality.AUDIO, Modality.VIDEO)
+    items = [MediaItem(Modality.VIDEO, frames), MediaItem(Modality.IMAGE, frames[0])]
+    video, picture = coder.encode(items)
+    still = coder.encode([MediaItem(Modality.VIDEO, frames[:1])])[0]
+
+    chosen = [
+        one.codes
+        for one in coder.encode([MediaItem(Modality.IMAGE, frames[n]) for n in (0, 2, 4, 6)])
+    ]
+    np.testing.assert_array_equal(video.codes, np.concatenate(chosen))
+    np.testing.assert_array_equal(still.codes, np.tile(picture.codes, (4, 1)))
+    query = MediaItem(Modality.TEXT, "1 2")
+    kinds = [Modality.IMAGE, Modality.VIDEO, Modality.VIDEO]
+    scores = information(generator, query, [picture, video, still], kinds, score=score, rule=_RULE)
+    for one, kind, found in zip([picture, video, still], kinds, scores, strict=True):
+        alone = information(generator, query, [one], [kind], score=score, rule=_RULE)
+        np.testing.assert_allclose(alone, found, atol=2e-2)
+    # The same picture four times differs from it only by what tells frames apart.
+    assert abs(scores[2] - scores[0]) < 0.05 * abs(picture.prior)
+
+
 def test_one_sound_is_as_good_as_its_first_block(generator: OmniGenerator) -> None:
     coder = FlowCoder(generator, _RULE)
     samples = np.random.default_rng(1).normal(size=90_000).astype(np.float32) / 9
@@ -109,6 +166,14 @@ def test_what_cannot_be_judged_is_refused(generator: OmniGenerator, coded: list[
     video = MediaItem(Modality.VIDEO, np.zeros((2, 8, 8, 3), dtype=np.uint8))
     with pytest.raises(QueryError, match="video"):
         information(generator, video, coded, _KINDS)
+    with pytest.raises(QueryError, match="s3 can't judge texts"):
+        information(
+            generator,
+            MediaItem(Modality.TEXT, "1"),
+            text_codes(generator, ["2"]),
+            [Modality.TEXT],
+            score="s3",
+        )
     with pytest.raises(ValueError, match="modalities"):
         information(generator, MediaItem(Modality.TEXT, "1"), coded, _KINDS[:2])
 

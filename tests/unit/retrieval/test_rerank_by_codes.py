@@ -1,6 +1,7 @@
 """Re-ranking by stored codes: what has none keeps its place, and no media file is opened."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,37 @@ def test_what_has_codes_is_put_in_order_and_the_rest_keeps_its_place(
     assert len(set(priors)) == 6
     assert priors == sorted(priors, reverse=True)
     assert {hit.record.id for hit in done.hits} == {hit.record.id for hit in hits}
+
+
+def test_texts_are_judged_by_their_words(retriever: Retriever) -> None:
+    asked: list[str] = []
+
+    def texts(given: Sequence[str]) -> list[ItemCodes]:
+        asked.extend(given)
+        return [ItemCodes(np.zeros((2, 1), np.int64), 9.0 + len(one), np.nan) for one in given]
+
+    hits = retriever.search(QUERY)
+    done = rerank_by_codes(
+        hits,
+        QUERY,
+        collection=retriever.collection,
+        flow=replace(flow(by_prior), texts=texts),
+        rule=RULE,
+    )
+
+    assert sorted(asked) == ["blue sky", "red"]
+    assert (done.judged, done.left) == (8, 0)
+    assert [hit.record.text for hit in done.hits[:2]] == ["blue sky", "red"]
+    drop_codes(retriever.collection)
+    only = [hit for hit in hits if hit.record.modality is Modality.TEXT]
+    alone = rerank_by_codes(
+        only,
+        QUERY,
+        collection=retriever.collection,
+        flow=replace(flow(by_prior), texts=texts),
+        rule=RULE,
+    )
+    assert [hit.record.text for hit in alone.hits] == ["blue sky", "red"]
 
 
 def test_only_the_first_are_judged(retriever: Retriever) -> None:

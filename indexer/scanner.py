@@ -5,7 +5,7 @@ its hash was checked, because FAISS trusts what it reads.
 """
 
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -127,6 +127,7 @@ class Codes:
         faiss.copy_array_to_vector(np.ascontiguousarray(axes).ravel(), turn.A)
         turn.is_trained = True
         inner.train(sample @ axes.T)
+        inner.pq.sync_transposed_centroids()  # encodes a fifth faster
         index = faiss.IndexPreTransform(turn, inner)
         made = cls(index)
         made._axes = axes
@@ -176,6 +177,14 @@ class Codes:
         """The rows that look best by their codes alone; -1 where there are no more."""
         parameters = _Parameters(probes, None).base
         return self._index.search(queries, count, params=parameters)[1]
+
+    def call(
+        self, count: int, *, probes: int
+    ) -> Callable[[Float32[np.ndarray, " dim"]], object]:
+        """FAISS's own call of what `candidates` does without a mask: what a search costs at least."""
+        assert self._refined is not None  # codes that are searched belong to vectors
+        refined, asked = self._refined, _Parameters(probes, None)
+        return lambda query: refined.search(query[None], count, params=asked.refined)
 
     def candidates(
         self,

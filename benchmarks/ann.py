@@ -274,8 +274,8 @@ def _overhead(segment: Segment, data: Vectors, queries: int) -> dict[str, object
     """What our own code adds to FAISS's call, and what ten hits' facts cost; CPU milliseconds.
 
     The call is FAISS's own, of the scan and of the candidates' products, as another program would
-    make it. Whoever asks a query first finds its candidates' vectors outside the caches, so
-    call and search never ask the same query in a row: every other one is the call's, and in a second
+    make it. Whoever asks a query first finds its candidates' vectors outside the caches, so call
+    and search never ask the same query in a row: every other one is the call's, and in a second
     round they change places.
     """
     tuning = segment.entry.tuning

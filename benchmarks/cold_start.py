@@ -6,8 +6,8 @@ turn that warms the file cache up. Reading: `ratio` is the median of search / im
 import torch to encode its query, so 1 can't be reached; a collection's own item as a query
 (`--like`) can skip it, which `like_ratio` measures.
 
-`cached_like_ratio` is of CPU times: `--like` over a collection of as many made items as `items` says, whose
-cache is there, against importing what it can't do without. At most `cached_like_target` is wanted.
+`cached_like_ratio` is of CPU times: `--like` over a collection of `items` made items, whose cache
+is there, against importing what it can't do without. At most `cached_like_target` is wanted.
 """
 
 import statistics
@@ -110,6 +110,7 @@ def _fill(directory: Path, spec: EncoderSpec, items: int) -> str:
     """Store made images, and make the cache; returns the id of one of them."""
     vectors = make_mixture(items, spec.dim, 1).images
     info = MediaInfo(Modality.IMAGE, "image/jpeg", width=640, height=480)
+    last = True  # of one part
     keys = [ContentKey(f"{number:032x}"[::-1], Modality.IMAGE) for number in range(items)]
     with Collection.create(directory, spec) as collection:
         with collection.writing("bench cold-start") as writer:
@@ -118,7 +119,7 @@ def _fill(directory: Path, spec: EncoderSpec, items: int) -> str:
                 of_some = vectors[start : some.stop].astype(np.float32)
                 writer.add(
                     [
-                        ItemRow(keys[number], 0, True, None, None, info, vector)
+                        ItemRow(keys[number], 0, last, None, None, info, vector)
                         for number, vector in zip(some, of_some, strict=True)
                     ]
                 )

@@ -266,7 +266,9 @@ def _memory(document: Document) -> Table:
 
 def _cold_start(document: Document) -> Table:
     headings, rows = _ratio(document)
-    what = f"CPU time of `search --like` over {document['items']:,} items / of `{document['imports']}`"
+    what = (
+        f"CPU time of `search --like` over {document['items']:,} items / of `{document['imports']}`"
+    )
     wanted = f"at most {document['cached_like_target']:g}"
     return headings, [*rows, [what, _spread(document["cached_like_ratios"]), wanted]]
 

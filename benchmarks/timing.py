@@ -74,9 +74,7 @@ def installed_command() -> list[str]:
     return [sys.executable, str(script)]
 
 
-def run_command(
-    command: Sequence[str], *, environment: Mapping[str, str] | None = None
-) -> None:
+def run_command(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
     """Run a command to its end, with its output dropped.
 
     Args:

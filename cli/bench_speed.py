@@ -1,4 +1,4 @@
-"""`omnidex bench speedup`, `rescan`, `memory` and `cold-start`: what parts of indexing and search cost."""
+"""`omnidex bench speedup`, `rescan`, `memory`, `cold-start`: what indexing and search cost."""
 
 from pathlib import Path
 from typing import Annotated

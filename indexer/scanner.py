@@ -178,10 +178,8 @@ class Codes:
         parameters = _Parameters(probes, None).base
         return self._index.search(queries, count, params=parameters)[1]
 
-    def call(
-        self, count: int, *, probes: int
-    ) -> Callable[[Float32[np.ndarray, " dim"]], object]:
-        """FAISS's own call of what `candidates` does without a mask: what a search costs at least."""
+    def call(self, count: int, *, probes: int) -> Callable[[Float32[np.ndarray, " dim"]], object]:
+        """FAISS's own call of what `candidates` does without a mask: the least a search costs."""
         assert self._refined is not None  # codes that are searched belong to vectors
         refined, asked = self._refined, _Parameters(probes, None)
         return lambda query: refined.search(query[None], count, params=asked.refined)
@@ -204,7 +202,10 @@ class Codes:
         assert query.shape == (self._index.d,)
         scores, rows = np.empty(count, np.float32), np.empty(count, np.int64)
         into = faiss.swig_ptr(scores), faiss.swig_ptr(rows)
-        self._refined.search_c(1, faiss.swig_ptr(query), count, *into, asked.refined)
+        # The stubs leave it out: FAISS moves what SWIG made there when it is imported.
+        self._refined.search_c(  # pyright: ignore[reportAttributeAccessIssue]
+            1, faiss.swig_ptr(query), count, *into, asked.refined
+        )
         if rows[-1] >= 0:  # those that are missing come last
             return rows, scores
         found = rows >= 0

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from omnidex_benchmarks.cold_start import cached
-from omnidex_benchmarks.timing import cpu_seconds
+from omnidex_benchmarks.measured import table_of
+from omnidex_benchmarks.timing import cpu_seconds, spread
 
 from omni_encoder import OmniError
 from tests.toy import ToyEncoder
@@ -18,6 +19,23 @@ def test_a_search_over_made_items_is_measured_against_importing_its_libraries() 
     assert result["cached_like_ratio"] == pytest.approx(ratio)
     assert 0.3 < result["cached_like_ratio"] < 5  # wide, for a busy machine
     assert result["cached_like_target"] == 1.5
+
+
+def test_the_table_has_a_row_for_each_ratio_and_what_is_wanted() -> None:
+    cached_ones = {"cached_like_ratios": spread([1.2, 1.3]), "cached_like_target": 1.5}
+    document = {
+        **{"benchmark": "cold-start", "ratio": 1.7, "ratios": spread([1.6, 1.8])},
+        **{"unit": "search / import", "items": 100_000, "imports": "import numpy", **cached_ones},
+    }
+
+    table = table_of(document)
+
+    assert table is not None
+    wanted = "CPU time of `search --like` over 100,000 items / of `import numpy`"
+    assert table[1] == [
+        ["search / import", "1.70; 1.60 to 1.80", ""],
+        [wanted, "1.25; 1.20 to 1.30", "at most 1.5"],
+    ]
 
 
 def test_a_process_that_fails_has_no_cpu_time(tmp_path: Path) -> None:

@@ -24,8 +24,13 @@ def test_a_search_over_made_items_is_measured_against_importing_its_libraries() 
 def test_the_table_has_a_row_for_each_ratio_and_what_is_wanted() -> None:
     cached_ones = {"cached_like_ratios": spread([1.2, 1.3]), "cached_like_target": 1.5}
     document = {
-        **{"benchmark": "cold-start", "ratio": 1.7, "ratios": spread([1.6, 1.8])},
-        **{"unit": "search / import", "items": 100_000, "imports": "import numpy", **cached_ones},
+        "benchmark": "cold-start",
+        "ratio": 1.7,
+        "ratios": spread([1.6, 1.8]),
+        "unit": "search / import",
+        "items": 100_000,
+        "imports": "import numpy",
+        **cached_ones,
     }
 
     table = table_of(document)

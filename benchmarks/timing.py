@@ -2,10 +2,11 @@
 
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
@@ -73,20 +74,43 @@ def installed_command() -> list[str]:
     return [sys.executable, str(script)]
 
 
-def run_command(command: Sequence[str]) -> None:
+def run_command(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
     """Run a command to its end, with its output dropped.
+
+    Args:
+        command: Which.
+        environment: Its environment variables; None stands for this process's.
 
     Raises:
         OmniError: It fails; the hint is the last line that it wrote to stderr.
     """
     # What is started is a script of ours or what the caller named; no shell is involved.
-    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, check=False, env=environment)  # noqa: S603
     if done.returncode:
         error = done.stderr.decode(errors="replace").strip().splitlines()
         raise OmniError(
             f"{' '.join(command)} failed with status {done.returncode}",
             hint=error[-1] if error else "",
         )
+
+
+def cpu_seconds(command: Sequence[str], *, byte_code: Path) -> float:
+    """CPU time of a whole process, and of those it waited for.
+
+    Args:
+        command: What runs.
+        byte_code: A folder that keeps what Python compiles, so that the second time it isn't done
+            again, as if it were installed, whatever this process's environment says.
+
+    Raises:
+        OmniError: It fails, as with `run_command`.
+    """
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(byte_code)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run_command(command, environment=environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _version(package: str) -> str | None:

@@ -1,4 +1,4 @@
-"""`omnidex bench speedup`, `rescan` and `memory`: what parts of indexing cost."""
+"""`omnidex bench speedup`, `rescan`, `memory`, `cold-start`: what indexing and search cost."""
 
 from pathlib import Path
 from typing import Annotated
@@ -107,3 +107,28 @@ def memory(
     if min(numbers) < 1:
         raise UsageProblem("--files takes numbers of at least 1")
     print_measurement(run(numbers), as_json=as_json)
+
+
+def cold_start(
+    items: Annotated[
+        int, typer.Option("--items", min=1, metavar="N", help="How many made items are stored.")
+    ] = 100_000,
+    turns: Annotated[int, typer.Option("--turns", min=1, metavar="N", help="How many times.")] = 11,
+    encoder: Annotated[
+        str, typer.Option("--encoder", metavar="NAME", help="Whose the vectors seem to be.")
+    ] = "omni",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a whole search process by a stored item, over a cache that is there.
+
+    Its CPU time is compared with that of importing what it can't do without: numpy,
+    faiss, typer and rich. `bench run cold-start` compares a search by words with
+    importing torch, too.
+
+    Example:
+    omnidex bench cold-start --items 2000 --turns 3 --json
+    """
+    from omnidex_benchmarks.cold_start import cached
+
+    spec = load_once(encoder, 1)().spec
+    print_measurement(cached(spec, items=items, turns=turns), as_json=as_json)

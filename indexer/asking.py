@@ -39,7 +39,7 @@ class ShortList:
         if len(self.positions) <= k:
             return self
         kept = (self.scores >= kth(self.scores, k) - 2 * self.error).nonzero()[0]
-        return ShortList(self.positions[kept], self.scores[kept], self.error)
+        return ShortList(self.positions.take(kept), self.scores.take(kept), self.error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -47,13 +47,15 @@ def cosines(
         vectors: As they are stored.
         mean: What is subtracted; a vector that equals it scores 0.
     """
-    # By way of float32, which loses nothing and is twice as fast.
-    centred = vectors.astype(np.float32) - mean.astype(np.float64)
+    # In place, and without mixing types, which numpy does by way of buffers.
+    centred = vectors.astype(np.float64)
+    centred -= mean.astype(np.float64)
     lengths = np.sqrt(np.vecdot(centred, centred))
     # Not a matrix product: that sums in an order which depends on the row's place.
     products = np.vecdot(centred, query.astype(np.float64))
     lengths[lengths <= MARGIN] = np.inf
-    return (products / lengths).astype(np.float32)
+    products /= lengths
+    return products.astype(np.float32)
 
 
 def nearest_rows(

@@ -7,7 +7,7 @@ import numpy as np
 
 from omni_encoder.arrays import Bool, Float32, Int64
 
-from .asking import Asked, kth
+from .asking import Asked, ShortList, kth
 from .exact import centre_rows, cosines
 from .manifest import Means
 from .segment import Segment
@@ -100,38 +100,38 @@ def nearest(
 def _scored(
     segments: Sequence[Segment], search: Search, means: Means, masks: Masks | None
 ) -> Found:
+    if len(segments) == 1:  # mostly; after a scan, each step left out spares ten microseconds
+        segment = segments[0]
+        positions = _listed(segment, search, means, None if masks is None else masks[0]).positions
+        scores = final_scores(segment, positions, search.query, means)
+        return _ordered(segment.rows.take(positions), scores, search.k)
     lists = [
-        segment.shortlist(
-            Asked(
-                search.query,
-                means[segment.entry.modality],
-                search.k,
-                exact=search.exact,
-                device=search.device,
-            ),
-            None if masks is None else masks[i],
-        )
+        _listed(segment, search, means, None if masks is None else masks[i])
         for i, segment in enumerate(segments)
     ]
-    chosen = [listed.positions for listed in lists]
-    if len(lists) > 1:
+    rows, scores = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    if lists:
         floor = kth(np.concatenate([one.scores - one.error for one in lists]), search.k)
         chosen = [one.positions[one.scores + one.error >= floor] for one in lists]
-    found = [
-        Found(segment.rows[positions], final_scores(segment, positions, search.query, means))
-        for segment, positions in zip(segments, chosen, strict=True)
-        if len(positions)
-    ]
-    if len(found) == 1:
-        return _ordered(found[0], search.k)
-    rows = np.concatenate([np.zeros(0, np.int64), *(one.rows for one in found)])
-    scores = np.concatenate([np.zeros(0, np.float32), *(one.scores for one in found)])
-    return _ordered(Found(rows, scores), search.k)
+        pairs = list(zip(segments, chosen, strict=True))
+        rows = np.concatenate([segment.rows[places] for segment, places in pairs])
+        scores = np.concatenate([final_scores(*pair, search.query, means) for pair in pairs])
+    return _ordered(rows, scores, search.k)
 
 
-def _ordered(found: Found, k: int) -> Found:
-    order = np.lexsort((found.rows, -found.scores))[:k]
-    return Found(found.rows[order], found.scores[order])
+def _listed(
+    segment: Segment, search: Search, means: Means, mask: Bool[np.ndarray, " rows"] | None
+) -> ShortList:
+    mean = means[segment.entry.modality]
+    asked = Asked(search.query, mean, search.k, exact=search.exact, device=search.device)
+    return segment.shortlist(asked, mask)
+
+
+def _ordered(
+    rows: Int64[np.ndarray, " found"], scores: Float32[np.ndarray, " found"], k: int
+) -> Found:
+    order = np.lexsort((rows, -scores))[:k]
+    return Found(rows.take(order), scores.take(order))
 
 
 def final_scores(

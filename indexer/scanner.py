@@ -5,7 +5,7 @@ its hash was checked, because FAISS trusts what it reads.
 """
 
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -127,6 +127,7 @@ class Codes:
         faiss.copy_array_to_vector(np.ascontiguousarray(axes).ravel(), turn.A)
         turn.is_trained = True
         inner.train(sample @ axes.T)
+        inner.pq.sync_transposed_centroids()  # encodes a fifth faster
         index = faiss.IndexPreTransform(turn, inner)
         made = cls(index)
         made._axes = axes
@@ -177,6 +178,12 @@ class Codes:
         parameters = _Parameters(probes, None).base
         return self._index.search(queries, count, params=parameters)[1]
 
+    def call(self, count: int, *, probes: int) -> Callable[[Float32[np.ndarray, " dim"]], object]:
+        """FAISS's own call of what `candidates` does without a mask: the least a search costs."""
+        assert self._refined is not None  # codes that are searched belong to vectors
+        refined, asked = self._refined, _Parameters(probes, None)
+        return lambda query: refined.search(query[None], count, params=asked.refined)
+
     def candidates(
         self,
         query: Float32[np.ndarray, " dim"],
@@ -190,11 +197,19 @@ class Codes:
         asked = self._asked
         if asked is None or asked.mask is not mask or asked.probes != probes:
             asked = self._asked = _Parameters(probes, mask)
-        scores, rows = self._refined.search(query[None], count, params=asked.refined)
-        if rows[0, -1] >= 0:  # those that are missing come last
-            return rows[0], scores[0]
-        found = rows[0] >= 0
-        return rows[0][found], scores[0][found]
+        # FAISS's own wrapper, which looks at arguments and makes these arrays, takes 25 us.
+        query = np.ascontiguousarray(query, np.float32)
+        assert query.shape == (self._index.d,)
+        scores, rows = np.empty(count, np.float32), np.empty(count, np.int64)
+        into = faiss.swig_ptr(scores), faiss.swig_ptr(rows)
+        # The stubs leave it out: FAISS moves what SWIG made there when it is imported.
+        self._refined.search_c(  # pyright: ignore[reportAttributeAccessIssue]
+            1, faiss.swig_ptr(query), count, *into, asked.refined
+        )
+        if rows[-1] >= 0:  # those that are missing come last
+            return rows, scores
+        found = rows >= 0
+        return rows[found], scores[found]
 
 
 class _Parameters:

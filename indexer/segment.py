@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import cached_property
 from math import ceil, log
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -41,6 +41,8 @@ EXACT_ROWS = 4000
 """So many rows are scanned exactly in less time than codes would take."""
 
 MIN_SCANNED = 1000
+LEAST_NORM = 0.2
+"""If all rows are further than this from the mean, one bound of rounding is near enough for all."""
 ROTATE_AFTER = 2
 """From the third exact search of a process on, the vectors are held in memory for it."""
 ROTATE_BYTES = 4 * 2**30
@@ -80,7 +82,7 @@ class Segment:
         self._dim = dim
         self._exact_searches = 0
         self._held: tuple[tuple[bytes, str], ExactScan] | None = None
-        self._sound = np.zeros(entry.rows, dtype=bool)
+        self._sound = bytearray(entry.rows)
         self._facts_sound = False
         self._published = [
             (str(folder / mark.name), (mark.bytes, mark.mtime_ns), mark)
@@ -141,6 +143,10 @@ class Segment:
         return np.ascontiguousarray(self.table["norm"])
 
     @cached_property
+    def _least(self) -> float:
+        return float(self.norms.min()) if len(self.norms) else 0
+
+    @cached_property
     def live(self) -> Bool[np.ndarray, " rows"] | None:
         """Which rows are still there; None if all are."""
         if "live" not in self.entry.files:
@@ -182,12 +188,12 @@ class Segment:
             CacheDamaged: One isn't what was stored.
         """
         found = self.vectors.rows[positions]
-        sound = self._sound[positions]
-        if not sound.all():
-            for i in np.flatnonzero(~sound).tolist():
-                if zlib.crc32(found[i].data) != self.sums[positions[i]]:
+        sound = self._sound
+        for i, position in enumerate(cast("list[int]", positions.tolist())):
+            if not sound[position]:
+                if zlib.crc32(found[i].data) != self.sums[position]:
                     raise CacheDamaged("a vector has changed")
-            self._sound[positions] = True
+                sound[position] = 1
         return found
 
     def select(self, condition: Condition) -> Bool[np.ndarray, " rows"]:
@@ -297,10 +303,13 @@ class Segment:
 
     def _listed(self, found: Found, asked: Asked) -> ShortList:
         positions, products = found
-        norms = self.norms[positions]
-        scores = (products - np.float32(asked.query @ asked.mean)) / norms
+        norms = self.norms.take(positions)
+        scores = products - np.float32(asked.query @ asked.mean)
+        scores /= norms
         # One bound for all, because after a scan of codes each step here costs ten microseconds.
-        least = float(np.minimum.reduce(norms))
+        least = self._least
+        if least < LEAST_NORM:
+            least = float(np.minimum.reduce(norms))
         largest = float(np.abs(scores).max()) if self._distance(asked.mean) else 0
         return ShortList(positions, scores, float(self._errors(largest, least, asked.mean)))
 

@@ -140,6 +140,13 @@ class MediaTokenizer(nn.Module):
         self.semantic_norm = nn.LayerNorm(width)
         self.semantic = nn.Linear(width, config.vector)
 
+    def only_decoder(self) -> None:
+        """Freeze all but what draws from code vectors; what codes mean stays frozen, too."""
+        self.requires_grad_(requires_grad=False)
+        self.decoder_positions.requires_grad_()
+        for part in (self.decoder, self.decoder_norm, self.head):
+            part.requires_grad_()
+
     def latents(
         self, deep: Float[Tensor, "batch 64 f"], patches: Float[Tensor, "batch 64 p"]
     ) -> Float[Tensor, "batch 64 codes"]:

@@ -3,7 +3,8 @@
 Protocol. For each direction, N items with different first captions, spread over the manifest, give
 prompt and answer: a picture from its caption, a caption for a picture, and so on. Each prompt's
 answer is drawn once. Figures, each beside the same for the next item's answer (`shuffled`) and for
-answers drawn without a condition (`unconditional`):
+answers drawn without a condition (`unconditional`); success@1 also beside true answers, and those
+rebuilt from their codes, which no drawing of codes can be expected to beat:
 
     success@1  how often the answer's search vector is nearest to its own prompt's among all N;
                chance is 1 / N, and equal cosines count as worst case
@@ -153,8 +154,9 @@ def _measure(
         )
         if options.progress is not None:
             options.progress(name, number + 1, len(prompts))
-    wanted, true, ours, without = (
-        vectors_of(generator, list(row)) for row in (prompts, answers, made, free)
+    rebuilt = [_rebuilt(generator, answer) for answer in answers]
+    wanted, true, kept, ours, without = (
+        vectors_of(generator, list(row)) for row in (prompts, answers, rebuilt, made, free)
     )
     own, shuffled, dropped = np.mean(nats, axis=0).tolist()
     matched, unmatched = match(ours, wanted), match(without, wanted)
@@ -164,6 +166,7 @@ def _measure(
         "success@1": matched["success@1"],
         "success@1 unconditional": unmatched["success@1"],
         "success@1 of true answers": match(true, wanted)["success@1"],
+        "success@1 of rebuilt answers": match(kept, wanted)["success@1"],
         "cosine": matched["cosine"],
         "cosine shuffled": matched["shuffled"],
         "cosine unconditional": unmatched["cosine"],
@@ -173,6 +176,13 @@ def _measure(
         "distance": kernel_distance(ours, true),
         "distance unconditional": kernel_distance(without, true),
     }
+
+
+def _rebuilt(generator: "OmniGenerator", answer: MediaItem) -> MediaItem:
+    """What is left of an answer in its codes; a text's words are its codes."""
+    if answer.modality is Modality.TEXT:
+        return answer
+    return generator.show(generator.read(answer))
 
 
 def kernel_distance(

@@ -1,6 +1,5 @@
 """The encoder's view of what is rebuilt."""
 
-from pathlib import Path
 
 import pytest
 import torch

@@ -200,8 +200,8 @@ def reconstruction_loss(
 ) -> Float[Tensor, ""]:
     """L1, plus L1 of the differences between neighbours on grids of 1, 2, 4, ... to a cell.
 
-    The differences hold edges that L1 alone would blur; they stand in for the paper's perceptual
-    and adversarial losses, which need networks that no package carries.
+    The differences hold edges that L1 alone would blur. They stand in for the paper's adversarial
+    loss; its perceptual loss is in `perceptual`.
     """
     left = made if made.ndim == 4 else made[:, None]
     right = true if true.ndim == 4 else true[:, None]

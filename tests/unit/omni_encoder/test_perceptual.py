@@ -1,6 +1,5 @@
 """The encoder's view of what is rebuilt."""
 
-
 import pytest
 import torch
 

@@ -19,7 +19,7 @@ caption and please nobody.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,31 +132,24 @@ def _measure(
     options: DrawingOptions,
     name: str,
 ) -> dict[str, object]:
-    from dataclasses import replace
-
     from omni_encoder.likelihood import target_nats
     from omni_encoder.samplers import drawn_by_number, vectors_of
 
     alone = replace(options.rule, guidance=0.0)
     made: list[MediaItem] = []
     free: list[MediaItem] = []
-    nats: list[tuple[float, float, float]] = []
+    nats: list[list[float]] = []
     for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         for rule, into in ((options.rule, made), (alone, free)):
             into.append(drawn_by_number(generator, prompt, answer.modality, rule, number=number))
         other = prompts[(number + 1) % len(prompts)]
-        nats.append(
-            (
-                target_nats(generator, prompt, answer),
-                target_nats(generator, other, answer),
-                target_nats(generator, prompt, answer, dropped=True),
-            )
-        )
+        asked = [target_nats(generator, given, answer) for given in (prompt, other)]
+        nats.append([*asked, target_nats(generator, prompt, answer, dropped=True)])
         if options.progress is not None:
             options.progress(name, number + 1, len(prompts))
-    rebuilt = [_rebuilt(generator, answer) for answer in answers]
-    wanted, true, kept, ours, without = (
-        vectors_of(generator, list(row)) for row in (prompts, answers, rebuilt, made, free)
+    wanted, true, rebuilt, ours, without = (
+        vectors_of(generator, list(row))
+        for row in (prompts, answers, _rebuilt(generator, answers), made, free)
     )
     own, shuffled, dropped = np.mean(nats, axis=0).tolist()
     matched, unmatched = match(ours, wanted), match(without, wanted)
@@ -166,7 +159,7 @@ def _measure(
         "success@1": matched["success@1"],
         "success@1 unconditional": unmatched["success@1"],
         "success@1 of true answers": match(true, wanted)["success@1"],
-        "success@1 of rebuilt answers": match(kept, wanted)["success@1"],
+        "success@1 of rebuilt answers": match(rebuilt, wanted)["success@1"],
         "cosine": matched["cosine"],
         "cosine shuffled": matched["shuffled"],
         "cosine unconditional": unmatched["cosine"],
@@ -178,11 +171,12 @@ def _measure(
     }
 
 
-def _rebuilt(generator: "OmniGenerator", answer: MediaItem) -> MediaItem:
-    """What is left of an answer in its codes; a text's words are its codes."""
-    if answer.modality is Modality.TEXT:
-        return answer
-    return generator.show(generator.read(answer))
+def _rebuilt(generator: "OmniGenerator", answers: Sequence[MediaItem]) -> list[MediaItem]:
+    """What is left of answers in their codes; a text's words are its codes."""
+    return [
+        answer if answer.modality is Modality.TEXT else generator.show(generator.read(answer))
+        for answer in answers
+    ]
 
 
 def kernel_distance(

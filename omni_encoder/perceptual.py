@@ -3,8 +3,8 @@
 The loss that the decoders of the tokenizers learn by beside pixels (Johnson et al., 1603.08155; the
 paper's perceptual loss): the frozen encoder of search sees both, and its features are compared at
 each resolution, and the search vector at its end. A network that looks can be pleased by patterns
-that mean nothing to a person; pictures are therefore shown shifted, scaled and at several sizes,
-each time other ones.
+that mean nothing to a person; so everything is shown shifted and scaled by fractions, pictures at
+several sizes, and each time otherwise.
 """
 
 # What torch returns is typed only in part; it is checked where it is named or passed on.
@@ -25,7 +25,9 @@ from .types import Modality
 from .vision import InvertedResidual
 
 _SIDES = (1.0, 0.75, 0.5)  # of the side that search looks at
-_SHIFT, _SCALE = 0.12, 0.15  # of half a side; of the scale, either way
+# Either way, as a share of half a side and of the scale. In a spectrogram: 5 frames, a band.
+_IMAGE_SHIFT, _IMAGE_SCALE = 0.12, 0.15
+_SOUND_SHIFT, _SOUND_SCALE = 0.04, 0.05
 _LEAST = 1e-4
 
 
@@ -72,7 +74,8 @@ class ImagePerception:
         """See `Perception`. Pixels are about [-1, 1]."""
         full = self.encoder.network.config.vision.pixels
         at = int(torch.randint(len(_SIDES), (), generator=generator))
-        grid = _views(len(made), max(32, int(full * _SIDES[at])), generator)
+        side = max(32, int(full * _SIDES[at]))
+        grid = _views((len(made), side, side), generator, shift=_IMAGE_SHIFT, scale=_IMAGE_SCALE)
         mode = ("bilinear", "bicubic")[int(torch.randint(2, (), generator=generator))]
 
         def shown(pixels: Tensor) -> Tensor:
@@ -117,11 +120,20 @@ class SoundPerception:
         vectors: Float[Tensor, "batch dim"],
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """See `Perception`. Both are made a little louder or softer alike, one by one."""
+        """See `Perception`. Each is a little higher or lower, sooner or later, louder or softer."""
         gain = (torch.rand(len(made), 1, 1, generator=generator) - 0.5) * 0.2
+        # Between frames and bands, or the decoder would learn a chequered hum that only we like.
+        grid = _views(tuple(made.shape), generator, shift=_SOUND_SHIFT, scale=_SOUND_SCALE)
+
+        def played(mels: Tensor) -> Tensor:
+            moved = functional.grid_sample(
+                mels[:, None], grid, padding_mode="border", align_corners=False
+            )
+            return moved[:, 0] + gain
+
         with torch.no_grad():
-            wanted = self._layers(true + gain)
-        layers = self._layers(made + gain)
+            wanted = self._layers(played(true))
+        layers = self._layers(played(made))
         network = self.encoder.network
         features = layers[-1].unflatten(1, (-1, network.config.audio_stack)).flatten(2)
         real = torch.ones(features.shape[:2], dtype=torch.bool)
@@ -139,15 +151,25 @@ class SoundPerception:
         return [*layers[:-1], audio.norm(layers[-1])]
 
 
-def _views(count: int, side: int, generator: torch.Generator) -> Tensor:
-    """Sampling grids of pictures, each shifted and scaled in its own way."""
+def _views(
+    shape: tuple[int, ...], generator: torch.Generator, *, shift: float, scale: float
+) -> Tensor:
+    """Sampling grids of pictures or spectrograms, each shifted and scaled in its own way.
+
+    Args:
+        shape: How many, their height and their width.
+        generator: Of the views.
+        shift: The farthest, as a share of half a side.
+        scale: The most, either way; a third of it as stretch.
+    """
+    count, height, width = shape
     turn = torch.rand(count, 4, generator=generator) * 2 - 1
-    scale = 1 + _SCALE * turn[:, 0]
-    stretch = 1 + _SCALE / 3 * turn[:, 1]
+    size = 1 + scale * turn[:, 0]
+    stretch = 1 + scale / 3 * turn[:, 1]
     maps = torch.zeros(count, 2, 3)
-    maps[:, 0, 0], maps[:, 1, 1] = scale * stretch, scale / stretch
-    maps[:, :, 2] = _SHIFT * turn[:, 2:]
-    return functional.affine_grid(maps, [count, 3, side, side], align_corners=False)
+    maps[:, 0, 0], maps[:, 1, 1] = size * stretch, size / stretch
+    maps[:, :, 2] = shift * turn[:, 2:]
+    return functional.affine_grid(maps, [count, 1, height, width], align_corners=False)
 
 
 def _unlike(made: Sequence[Tensor], true: Sequence[Tensor], *, dims: tuple[int, ...]) -> Tensor:

@@ -3,7 +3,8 @@
 Protocol. For each direction, N items with different first captions, spread over the manifest, give
 prompt and answer: a picture from its caption, a caption for a picture, and so on. Each prompt's
 answer is drawn once. Figures, each beside the same for the next item's answer (`shuffled`) and for
-answers drawn without a condition (`unconditional`):
+answers drawn without a condition (`unconditional`); success@1 also beside true answers, and those
+rebuilt from their codes, which no drawing of codes can be expected to beat:
 
     success@1  how often the answer's search vector is nearest to its own prompt's among all N;
                chance is 1 / N, and equal cosines count as worst case
@@ -18,7 +19,7 @@ caption and please nobody.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,30 +132,24 @@ def _measure(
     options: DrawingOptions,
     name: str,
 ) -> dict[str, object]:
-    from dataclasses import replace
-
     from omni_encoder.likelihood import target_nats
     from omni_encoder.samplers import drawn_by_number, vectors_of
 
     alone = replace(options.rule, guidance=0.0)
     made: list[MediaItem] = []
     free: list[MediaItem] = []
-    nats: list[tuple[float, float, float]] = []
+    nats: list[list[float]] = []
     for number, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
         for rule, into in ((options.rule, made), (alone, free)):
             into.append(drawn_by_number(generator, prompt, answer.modality, rule, number=number))
         other = prompts[(number + 1) % len(prompts)]
-        nats.append(
-            (
-                target_nats(generator, prompt, answer),
-                target_nats(generator, other, answer),
-                target_nats(generator, prompt, answer, dropped=True),
-            )
-        )
+        asked = [target_nats(generator, given, answer) for given in (prompt, other)]
+        nats.append([*asked, target_nats(generator, prompt, answer, dropped=True)])
         if options.progress is not None:
             options.progress(name, number + 1, len(prompts))
-    wanted, true, ours, without = (
-        vectors_of(generator, list(row)) for row in (prompts, answers, made, free)
+    wanted, true, rebuilt, ours, without = (
+        vectors_of(generator, list(row))
+        for row in (prompts, answers, _rebuilt(generator, answers), made, free)
     )
     own, shuffled, dropped = np.mean(nats, axis=0).tolist()
     matched, unmatched = match(ours, wanted), match(without, wanted)
@@ -164,6 +159,7 @@ def _measure(
         "success@1": matched["success@1"],
         "success@1 unconditional": unmatched["success@1"],
         "success@1 of true answers": match(true, wanted)["success@1"],
+        "success@1 of rebuilt answers": match(rebuilt, wanted)["success@1"],
         "cosine": matched["cosine"],
         "cosine shuffled": matched["shuffled"],
         "cosine unconditional": unmatched["cosine"],
@@ -173,6 +169,14 @@ def _measure(
         "distance": kernel_distance(ours, true),
         "distance unconditional": kernel_distance(without, true),
     }
+
+
+def _rebuilt(generator: "OmniGenerator", answers: Sequence[MediaItem]) -> list[MediaItem]:
+    """What is left of answers in their codes; a text's words are its codes."""
+    return [
+        answer if answer.modality is Modality.TEXT else generator.show(generator.read(answer))
+        for answer in answers
+    ]
 
 
 def kernel_distance(

@@ -157,9 +157,11 @@ def _imagine(document: Document) -> Table:
 
 def _drawing(document: Document) -> Table:
     headings = ["direction", "items", "steps", "finds its prompt", "without a prompt"]
-    headings += ["true answers", "chance", "distance", "without a prompt"]
+    headings += ["rebuilt from true codes", "true answers", "chance"]
+    headings += ["distance", "without a prompt"]
     headings += ["nats a slot", "another's prompt", "without a prompt"]
-    keys = ("success@1", "success@1 unconditional", "success@1 of true answers", "chance")
+    keys = ["success@1", "success@1 unconditional", "success@1 of rebuilt answers"]
+    keys += ["success@1 of true answers", "chance"]
     rows = [
         [
             name,

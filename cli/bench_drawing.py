@@ -22,6 +22,8 @@ from .options import (
 _SHOWN = (
     ("success@1", "S@1"),
     ("success@1 unconditional", "of nothing"),
+    ("success@1 of rebuilt answers", "rebuilt"),
+    ("success@1 of true answers", "true"),
     ("chance", "chance"),
     ("nats", "nats"),
     ("nats shuffled", "shuffled"),
@@ -50,7 +52,8 @@ def drawing(
 ) -> None:
     """Draw held-out items from their captions and back, and see whether each finds its prompt.
 
-    Beside it stand answers drawn without a prompt, and another item's prompt.
+    Beside it stand answers drawn without a prompt, the true answers, what is left of these in
+    their codes, and another item's prompt.
 
     Example:
     omnidex bench drawing manifest.jsonl --split split.json --guidance 2

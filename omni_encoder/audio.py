@@ -109,13 +109,18 @@ class AudioEncoder(nn.Module):
         Returns:
             A feature for each 20 ms.
         """
-        filters = self.get_buffer("filters")
-        x = functional.gelu(self.conv1(log_mel(samples, filters).to(self.conv1.weight.dtype)))
-        x = functional.gelu(self.conv2(x)).transpose(1, 2)
-        x = x + self.positions[: x.shape[1]]
+        x = self.enter(log_mel(samples, self.get_buffer("filters")))
         for layer in self.layers:
             x = layer(x)
         return self.norm(x)
+
+    def enter(
+        self, mels: Float[Tensor, "batch mels frames"]
+    ) -> Float[Tensor, "batch positions width"]:
+        """What the first layer reads, from `log_mel`."""
+        x = functional.gelu(self.conv1(mels.to(self.conv1.weight.dtype)))
+        x = functional.gelu(self.conv2(x)).transpose(1, 2)
+        return x + self.positions[: x.shape[1]]
 
 
 def padded_length(samples: int) -> int:

@@ -67,6 +67,12 @@ def spectrogram(samples: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch
     return log_mel(samples, mel_filters(MELS))
 
 
+def power_of(mels: Float[Tensor, "batch 64 frames"]) -> Float[Tensor, "batch bins frames"]:
+    """The power spectrum that is voiced for a spectrogram, by the filters' pseudo-inverse."""
+    power = 10 ** (mels * _LOG_RANGE - _LOG_OFFSET)
+    return (torch.linalg.pinv(mel_filters(MELS)) @ power).clamp(min=0)
+
+
 def sound_of(
     mels: Float[Tensor, "batch 64 frames"], *, rounds: int = 60, seed: int = 0
 ) -> Float[Tensor, "batch samples"]:
@@ -75,9 +81,7 @@ def sound_of(
     Magnitudes come from the filters' pseudo-inverse; phases start random and are made consistent
     `rounds` times, with momentum 0.99 (Perraudin et al., fast Griffin-Lim).
     """
-    power = 10 ** (mels * _LOG_RANGE - _LOG_OFFSET)
-    inverse = torch.linalg.pinv(mel_filters(MELS))
-    magnitude = (inverse @ power).clamp(min=0).sqrt()
+    magnitude = power_of(mels).sqrt()
     magnitude = functional.pad(magnitude, (0, 1), mode="replicate")  # the frame log_mel drops
     generator = torch.Generator().manual_seed(seed)
     angle = torch.rand(magnitude.shape, generator=generator) * 2 * torch.pi

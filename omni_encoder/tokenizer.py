@@ -140,6 +140,13 @@ class MediaTokenizer(nn.Module):
         self.semantic_norm = nn.LayerNorm(width)
         self.semantic = nn.Linear(width, config.vector)
 
+    def only_decoder(self) -> None:
+        """Freeze all but what draws from code vectors; what codes mean stays frozen, too."""
+        self.requires_grad_(requires_grad=False)
+        self.decoder_positions.requires_grad_()
+        for part in (self.decoder, self.decoder_norm, self.head):
+            part.requires_grad_()
+
     def latents(
         self, deep: Float[Tensor, "batch 64 f"], patches: Float[Tensor, "batch 64 p"]
     ) -> Float[Tensor, "batch 64 codes"]:
@@ -193,8 +200,8 @@ def reconstruction_loss(
 ) -> Float[Tensor, ""]:
     """L1, plus L1 of the differences between neighbours on grids of 1, 2, 4, ... to a cell.
 
-    The differences hold edges that L1 alone would blur; they stand in for the paper's perceptual
-    and adversarial losses, which need networks that no package carries.
+    The differences hold edges that L1 alone would blur. They stand in for the paper's adversarial
+    loss; its perceptual loss is in `perceptual`.
     """
     left = made if made.ndim == 4 else made[:, None]
     right = true if true.ndim == 4 else true[:, None]

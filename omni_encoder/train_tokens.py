@@ -19,9 +19,10 @@ from torch import Tensor
 
 from .model import OmniEncoder
 from .patches import IMAGE_GRID, mirrored
+from .perceptual import perception
 from .quantize import MultiCodebook, Quantized, perplexity
 from .shipped import shipped_checkpoint
-from .token_checkpoint import Tokenizers, save_tokenizers, towers_digest
+from .token_checkpoint import Tokenizers, load_tokenizers, save_tokenizers, towers_digest
 from .token_samples import write_contact_sheet, write_sounds
 from .tokenizer import MediaTokenizer, TokenizerConfig, reconstruction_loss
 from .train_config import TrainConfig, TrainingError, read_config
@@ -34,6 +35,8 @@ Progress = Callable[[str, int, int, dict[str, float]], None]
 _CHUNK = 64
 _SAMPLES = 48
 _REVIVE_EVERY = 20
+# The search vector's gradient is several times that of the features, and the less honest one.
+_VECTOR_SHARE = 0.5
 _BOOKS = {Modality.IMAGE: 4, Modality.AUDIO: 2}
 
 
@@ -49,6 +52,10 @@ class TokensConfig:
         warmup: Steps until the learning rate peaks; it falls to zero as a cosine.
         weight_decay: Decoupled weight decay of matrices.
         semantic_weight: Of one minus the cosine to the search vector.
+        perceptual_weight: Of how unlike what is rebuilt is to its original for the encoder's eyes
+            and ears (`perceptual`); 0 doesn't look.
+        start: A tokens file to start from, of the same shape; random weights if not given.
+        only_decoder: Whether only what draws from codes is trained, and codes stay what they are.
         reconstruct: Whether reconstruction shapes the codes; without it only the decoder learns it.
         width: Inner width of the tokenizers.
         codes: Entries of a codebook.
@@ -66,6 +73,9 @@ class TokensConfig:
     warmup: int = 100
     weight_decay: float = 0.02
     semantic_weight: float = 0.2
+    perceptual_weight: float = 0.0
+    start: Path | None = None
+    only_decoder: bool = False
     reconstruct: bool = True
     width: int = 192
     codes: int = 256
@@ -79,6 +89,10 @@ class TokensConfig:
         for name in ("steps", "batch", "warmup", "width", "codes", "save_every", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.perceptual_weight >= 0:
+            raise ValueError(f"perceptual_weight must be >= 0, got {self.perceptual_weight}")
+        if self.only_decoder and self.start is None:
+            raise ValueError("only_decoder needs start, the tokens file whose codes are kept")
         unknown = set(self.modalities) - {str(m) for m in _BOOKS}
         if unknown or not self.modalities:
             raise ValueError(f"modalities must be image and audio, got {self.modalities}")
@@ -95,8 +109,8 @@ def read_tokens_config(path: Path) -> tuple[TrainConfig, TokensConfig]:
     unknown = sorted(table.keys() - {field.name for field in fields(TokensConfig)})
     if unknown:
         raise TrainingError(f"{path}: unknown setting tokens.{unknown[0]}")
-    if "encoder" in table:
-        table["encoder"] = path.resolve().parent / str(table["encoder"])
+    for name in table.keys() & {"encoder", "start"}:
+        table[name] = path.resolve().parent / str(table[name])
     listed = table.get("modalities")
     if isinstance(listed, list):
         table["modalities"] = tuple(map(str, listed))
@@ -122,6 +136,10 @@ def train_tokens(config: Path, *, resume: bool = True, progress: Progress | None
     items = read_items(common)
     made: dict[Modality, MediaTokenizer] = {}
     report: dict[str, object] = {"config": _plain(settings), "seed": common.seed}
+    if settings.start is not None:
+        earlier = load_tokenizers(settings.start, encoder.network)
+        made |= earlier.by_modality  # what isn't trained stays
+        report["start"] = earlier.training
     for name in settings.modalities:
         modality = Modality(name)
         own = [item for item in items if item.modality is modality]
@@ -139,7 +157,7 @@ def _silent(phase: str, done: int, total: int, values: dict[str, float]) -> None
 
 
 def _plain(settings: TokensConfig) -> dict[str, object]:
-    return {n: v for n, v in asdict(settings).items() if n != "encoder"}
+    return {n: v for n, v in asdict(settings).items() if n not in ("encoder", "start")}
 
 
 class TokenTrainer:
@@ -166,7 +184,29 @@ class TokenTrainer:
         patch = {Modality.IMAGE: 192, Modality.AUDIO: 256}[self.modality]
         self.deep = self.data.tokens.shape[1] - patch
         torch.manual_seed(config.seed)
-        self.tokenizer = MediaTokenizer(
+        self.tokenizer = self._new_tokenizer(patch)
+        if settings.start is not None:
+            self._start_from(load_tokenizers(settings.start, encoder.network), settings.start)
+        if settings.only_decoder:
+            self.tokenizer.only_decoder()
+        self.look = perception(encoder, self.modality) if settings.perceptual_weight else None
+        learning = [p for p in self.tokenizer.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {
+                    "params": [p for p in learning if p.ndim == 2],
+                    "weight_decay": settings.weight_decay,
+                },
+                {"params": [p for p in learning if p.ndim != 2], "weight_decay": 0.0},
+            ],
+            betas=(0.9, 0.95),
+        )
+        self.step = 0
+        self.log: list[dict[str, float]] = []
+
+    def _new_tokenizer(self, patch: int) -> MediaTokenizer:
+        settings = self.settings
+        return MediaTokenizer(
             TokenizerConfig(
                 str(self.modality),
                 deep=self.deep,
@@ -179,24 +219,27 @@ class TokenTrainer:
                 use_patch=settings.use_patch,
             )
         )
-        matrices = [p for p in self.tokenizer.parameters() if p.ndim == 2]
-        rest = [p for p in self.tokenizer.parameters() if p.ndim != 2]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": settings.weight_decay},
-                {"params": rest, "weight_decay": 0.0},
-            ],
-            betas=(0.9, 0.95),
-        )
-        self.step = 0
-        self.log: list[dict[str, float]] = []
+
+    def _start_from(self, found: Tokenizers, path: Path) -> None:
+        """Take the weights of a file.
+
+        Raises:
+            TrainingError: It holds no tokenizer of this kind, or one of another shape.
+        """
+        own = found.by_modality.get(self.modality)
+        if own is None or own.config != self.tokenizer.config:
+            raise TrainingError(
+                f"{path} holds no {self.modality} tokenizer of the shape that is asked for",
+                hint="width, codes, use_deep and use_patch must be those it was trained with",
+            )
+        self.tokenizer.load_state_dict(own.state_dict())
 
     def run(self, *, resume: bool) -> MediaTokenizer:
         """Take all steps, and return the tokenizer in evaluation mode."""
         saved = self.config.run / f"tokens-{self.modality}.pt"
         if resume and saved.exists():
             self._restore(saved)
-        self.tokenizer.train()
+        self._train_mode()
         while self.step < self.settings.steps:
             values = self._take_step()
             self.step += 1
@@ -219,18 +262,17 @@ class TokenTrainer:
         torch.manual_seed(self.config.seed * 1_000_003 + self.step)
         rows = generator.choice(self.rows, min(settings.batch, len(self.rows)), replace=False)
         deep, patches, target = self.batch(rows, mirror=bool(generator.random() < 0.5))
-        latents = self.tokenizer.latents(deep, patches)
-        # Late in training the codebooks rest, so that no code changes its meaning at the end.
-        if self.step % _REVIVE_EVERY == 0 and self.step < 0.8 * settings.steps:
-            order = torch.Generator().manual_seed(self.step)
-            self.tokenizer.books.revive(latents.detach(), order)
-        quantized: Quantized = self.tokenizer.books(latents)
-        vectors = quantized.vectors if settings.reconstruct else quantized.vectors.detach()
+        true = self.tokenizer.joined(patches)
+        vectors, values, loss = self._quantize(deep, patches, target)
         made = self.tokenizer.draw(vectors)
-        rebuilt = reconstruction_loss(made, self.tokenizer.joined(patches), scales=3)
-        meant = self.tokenizer.meaning(quantized.vectors)
-        lost = 1 - torch.einsum("bd,bd->b", meant, target).mean()
-        loss = rebuilt + quantized.loss + settings.semantic_weight * lost
+        rebuilt = reconstruction_loss(made, true, scales=3)
+        loss = loss + rebuilt
+        values["rebuilt"] = rebuilt.item()
+        if self.look is not None:
+            views = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+            features, vector = self.look(made, true, target, views)
+            loss = loss + settings.perceptual_weight * (features + _VECTOR_SHARE * vector)
+            values |= {"features": features.item(), "vector": vector.item()}
         warm = min(1.0, (self.step + 1) / settings.warmup)
         rate = warm * 0.5 * (1 + math.cos(math.pi * self.step / settings.steps))
         for group in self.optimizer.param_groups:
@@ -239,12 +281,37 @@ class TokenTrainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(list(self.tokenizer.parameters()), 1.0)
         self.optimizer.step()
-        values = {"loss": loss.item(), "rebuilt": rebuilt.item(), "codes": quantized.loss.item()}
+        values = {"loss": loss.item(), **values}
         if not math.isfinite(values["loss"]):
             raise TrainingError(
                 f"the loss is not finite at step {self.step}", hint="lower the rate"
             )
-        return {**values, "meaning": lost.item()}
+        return values
+
+    def _quantize(
+        self, deep: Tensor, patches: Tensor, target: Tensor
+    ) -> tuple[Tensor, dict[str, float], Tensor]:
+        """Code vectors to draw from, what to log, and the losses of the codes themselves."""
+        settings, tokenizer = self.settings, self.tokenizer
+        if settings.only_decoder:
+            with torch.no_grad():
+                vectors = tokenizer.books.lookup(tokenizer.encode(deep, patches))
+            return vectors, {}, torch.zeros(())
+        latents = tokenizer.latents(deep, patches)
+        # Late in training the codebooks rest, so that no code changes its meaning at the end.
+        if self.step % _REVIVE_EVERY == 0 and self.step < 0.8 * settings.steps:
+            order = torch.Generator().manual_seed(self.step)
+            tokenizer.books.revive(latents.detach(), order)
+        quantized: Quantized = tokenizer.books(latents)
+        meant = tokenizer.meaning(quantized.vectors)
+        lost = 1 - torch.einsum("bd,bd->b", meant, target).mean()
+        vectors = quantized.vectors if settings.reconstruct else quantized.vectors.detach()
+        values = {"codes": quantized.loss.item(), "meaning": lost.item()}
+        return vectors, values, quantized.loss + settings.semantic_weight * lost
+
+    def _train_mode(self) -> None:
+        """As training goes on: latents are spread by batches, unless codes must stay."""
+        self.tokenizer.train(not self.settings.only_decoder)
 
     def batch(self, rows: np.ndarray, *, mirror: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Encoder features, patches as the tokenizer reads them, and search vectors of items."""
@@ -277,7 +344,7 @@ class TokenTrainer:
                 [gap.abs().mean().item(), gap.square().mean().item(), cosine.mean().item()]
             )
         used = perplexity(torch.cat(codes), size=self.settings.codes)
-        tokenizer.train()
+        self._train_mode()
         l1, square, cosine = (sums / len(rows)).tolist()
         return {
             "l1": l1,

@@ -43,6 +43,8 @@ def test_every_figure_stands_beside_its_controls(manifest: Path, tmp_path: Path)
     found = cast("dict[str, dict[str, float]]", result["directions"])
     assert list(found) == ["text->image", "image->text"]
     assert again["directions"] == result["directions"]
+    row = found["image->text"]
+    assert row["success@1 of rebuilt answers"] == row["success@1 of true answers"]
     for row in found.values():
         assert (row["items"], row["chance"]) == (4, 0.25)
         assert len({row["nats"], row["nats shuffled"], row["nats unconditional"]}) == 3

@@ -115,6 +115,58 @@ def test_an_interrupted_run_equals_a_whole_one(folder: Path, tmp_path: Path) -> 
         assert torch.equal(resumed[name], tensor), name
 
 
+DECODER = """
+run = "again"
+manifests = ["manifest.jsonl"]
+split = "split.json"
+[tokens]
+encoder = "tiny.safetensors"
+start = "run/tokens.safetensors"
+only_decoder = true
+perceptual_weight = 0.5
+modalities = ["image"]
+steps = 2
+batch = 2
+width = 12
+codes = 8
+warmup = 1
+save_every = 1
+"""
+
+
+def test_only_the_decoder_learns_on_and_codes_stay(folder: Path) -> None:
+    (folder / "again.toml").write_text(DECODER)
+    before, _ = read_tensors(folder / "run" / "tokens.safetensors", FORMAT)
+
+    def interrupt(phase: str, done: int, total: int, values: dict[str, float]) -> None:
+        if (phase, done) == ("image codes", 2):
+            raise KeyboardInterrupt
+
+    made = train(folder / "again.toml")
+    after, meta = read_tensors(made, FORMAT)
+    (folder / "again" / "tokens-image.pt").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        train(folder / "again.toml", progress=interrupt)
+    resumed, _ = read_tensors(train(folder / "again.toml"), FORMAT)
+
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    parts = ("decoder.", "decoder_positions", "decoder_norm.", "head.")
+    assert changed
+    assert all(name.startswith(tuple(f"image.{part}" for part in parts)) for name in changed)
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in after.items())
+    training = json.loads(meta["training"])
+    assert training["start"]["audio"]["items"] == 1  # how the rest was trained is still told
+    log = (folder / "again" / "tokens-image.csv").read_text().splitlines()[0]
+    assert log == "step,loss,rebuilt,features,vector"
+
+
+def test_a_start_of_another_shape_is_refused(folder: Path) -> None:
+    (folder / "wide.toml").write_text(DECODER.replace("width = 12", "width = 24"))
+
+    with pytest.raises(TrainingError, match="no image tokenizer of the shape"):
+        train(folder / "wide.toml")
+
+
 def test_storing_rounds_the_decoder_alone(folder: Path, tmp_path: Path) -> None:
     encoder = OmniEncoder.load(folder / "tiny.safetensors", name="tiny")
     made = load_tokenizers(folder / "run" / "tokens.safetensors", encoder.network)
@@ -229,6 +281,8 @@ def test_wrong_settings_are_named(folder: Path, tmp_path: Path) -> None:
         ("stepz = 1", "tokens.stepz"),
         ("steps = 0", "steps must be at least 1"),
         ('modalities = ["text"]', "modalities"),
+        ("only_decoder = true", "only_decoder needs start"),
+        ("perceptual_weight = -1.0", "perceptual_weight must be >= 0"),
     ):
         path.write_text(start + line)
         with pytest.raises(TrainingError, match=what):

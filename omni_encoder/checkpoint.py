@@ -86,7 +86,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     fingerprint = fingerprint_of(arrays, metadata)
     means = tensors.pop("means", None)
     return Checkpoint(
-        network=_network(tensors, json.loads(metadata["config"]), path),
+        network=_network(tensors, metadata["config"], path),
         tokenizer=metadata["tokenizer"],
         means=None if means is None else means.numpy(),
         training=json.loads(metadata.get("training", "{}")),
@@ -94,14 +94,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def _network(tensors: dict[str, Tensor], config: dict[str, object], path: Path) -> OmniNetwork:
+def _network(tensors: dict[str, Tensor], config: str, path: Path) -> OmniNetwork:
     """A network holding `tensors`, in single precision."""
     try:
         scale = tensors.pop("text.words.scale")
         tensors[_WORDS] = tensors.pop("text.words.int8").float() * scale[:, None]
-        network = OmniNetwork(OmniConfig.from_dict(config))
+        network = OmniNetwork(OmniConfig.from_dict(json.loads(config)))
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} doesn't fit the model it describes: {str(error)[:300]}",
             hint="it was written by another version of omnidex, or altered",

@@ -8,6 +8,8 @@ FUDOKI, 2505.20147, equation 4). Nothing here knows of a model.
 # What torch returns is typed only in part; it is checked where it is named or passed on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import math
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -51,9 +53,10 @@ class MetricPath:
         Raises:
             ValueError: A number is out of range, or neither embeddings nor a size are given.
         """
-        if c <= 0 or not 0 < a <= 1 or exponent <= 0:
+        if not 0 < c < math.inf or not 0 < a <= 1 or exponent <= 0:
             raise ValueError(
-                f"c and exponent must be positive and a in (0, 1], got {c}, {exponent}, {a}"
+                "c must be positive and finite, exponent positive, and a in (0, 1], "
+                f"got {c}, {exponent}, {a}"
             )
         if embeddings is None and (size is None or size < 2):
             raise ValueError(f"the discrete metric needs a size of at least 2, got {size}")

@@ -87,8 +87,10 @@ class OmniGenerator:
         return cls(codec, load_flow(flow or shipped_flow(), model.network, codec.tokenizers))
 
     def fingerprint(self) -> str:
-        """A digest of all weights that codes and answers depend on."""
+        """A digest of all that codes and answers depend on."""
         digest = blake3(self.codec.encoder.tokenizer.to_str().encode())
+        for modality, row in sorted(self.flow.paths.items()):
+            digest.update(f"{modality} {[path.c for path in row]}".encode())
         modules = [self.flow.model, *self.codec.tokenizers.by_modality.values()]
         for module in modules:
             for name, tensor in sorted(module.state_dict().items()):

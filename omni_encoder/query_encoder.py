@@ -6,17 +6,18 @@ from pathlib import Path
 import numpy as np
 
 from .arrays import Float32
+from .errors import CheckpointError
 from .registry import load_encoder
 from .shipped import shipped_checkpoint
 from .text_side import TextSide
 from .types import Encoder, EncoderSpec, JointEncoder, MediaItem, Modality
 
-# More texts than these are faster in batches.
-_MOST_TEXTS = 16
+# More words than these are faster in torch, its import included.
+_MOST_LETTERS = 2000
 
 
 class QueryEncoder:
-    """An `omni` encoder that reads a few texts in numpy. See `Encoder` and `JointEncoder`."""
+    """An `omni` encoder that reads a few short texts in numpy. See `Encoder` and `JointEncoder`."""
 
     def __init__(self, text: TextSide) -> None:
         self._text = text
@@ -35,7 +36,8 @@ class QueryEncoder:
     def encode(self, items: Sequence[MediaItem]) -> Float32[np.ndarray, "items dim"]:
         """See `Encoder.encode`."""
         texts = [str(item.content) for item in items if item.modality is Modality.TEXT]
-        if self._loaded is None and 0 < len(items) == len(texts) <= _MOST_TEXTS:
+        few = sum(map(len, texts)) <= _MOST_LETTERS
+        if self._loaded is None and few and 0 < len(items) == len(texts):
             return self._text.encode(texts)
         return self._whole().encode(items)
 
@@ -49,7 +51,13 @@ class QueryEncoder:
 
     def _whole(self) -> Encoder:
         if self._loaded is None:
-            self._loaded = load_encoder(self.spec.name)
+            loaded = load_encoder(self.spec.name)
+            if loaded.spec != self.spec:
+                raise CheckpointError(
+                    f"the file of {self.spec.name} was replaced since it was first read",
+                    hint="start again",
+                )
+            self._loaded = loaded
         return self._loaded
 
 

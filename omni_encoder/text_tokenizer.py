@@ -3,6 +3,7 @@
 from tokenizers import Tokenizer
 
 from .config import OmniConfig
+from .errors import CheckpointError
 
 
 def text_tokenizer(tokenizer: str, config: OmniConfig) -> Tokenizer:
@@ -11,8 +12,17 @@ def text_tokenizer(tokenizer: str, config: OmniConfig) -> Tokenizer:
     Args:
         tokenizer: JSON of the tokenizers library.
         config: Of the checkpoint.
+
+    Raises:
+        CheckpointError: The tokenizers library can't read it.
     """
-    made = Tokenizer.from_str(tokenizer)
+    try:
+        made = Tokenizer.from_str(tokenizer)
+    except Exception as error:  # the library raises nothing narrower
+        raise CheckpointError(
+            f"the checkpoint's tokenizer can't be read: {error}",
+            hint="it was altered; fetch it again",
+        ) from error
     made.no_padding()
     made.enable_truncation(config.text_tokens)
     return made

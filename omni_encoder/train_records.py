@@ -17,13 +17,19 @@ def save_progress(state: Mapping[str, object], path: Path) -> None:
 
 
 def append_log(rows: list[dict[str, float]], path: Path) -> None:
-    """Add rows to a CSV file, which begins with their names, and forget them."""
+    """Add rows to a CSV file, which begins with their names, and forget them.
+
+    Raises:
+        ValueError: The file has no column for a value.
+    """
     if not rows:
         return
-    fresh = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        if fresh:
+    names = list(rows[0])
+    with path.open("a+", encoding="utf-8", newline="") as file:
+        file.seek(0)
+        known = next(csv.reader(file), None)
+        writer = csv.DictWriter(file, fieldnames=known or names)
+        if known is None:
             writer.writeheader()
         writer.writerows(rows)
     rows.clear()

@@ -7,6 +7,7 @@ which here regresses the item's frozen search vector. Held-out items are only va
 # What numpy and torch return is typed only in part; it is checked where it is named or passed on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import json
 import math
 import tomllib
 from collections.abc import Callable
@@ -89,8 +90,14 @@ class TokensConfig:
         for name in ("steps", "batch", "warmup", "width", "codes", "save_every", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not self.perceptual_weight >= 0:
-            raise ValueError(f"perceptual_weight must be >= 0, got {self.perceptual_weight}")
+        weight = self.perceptual_weight
+        if type(weight) not in (int, float):
+            raise TypeError(f"perceptual_weight must be a number, got {weight!r}")
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"perceptual_weight must be finite and at least 0, got {weight}")
+        for name in ("only_decoder", "reconstruct", "use_deep", "use_patch"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if self.only_decoder and self.start is None:
             raise ValueError("only_decoder needs start, the tokens file whose codes are kept")
         unknown = set(self.modalities) - {str(m) for m in _BOOKS}
@@ -136,6 +143,7 @@ def train_tokens(config: Path, *, resume: bool = True, progress: Progress | None
     items = read_items(common)
     made: dict[Modality, MediaTokenizer] = {}
     report: dict[str, object] = {"config": _plain(settings), "seed": common.seed}
+    earlier = None
     if settings.start is not None:
         earlier = load_tokenizers(settings.start, encoder.network)
         made |= earlier.by_modality  # what isn't trained stays
@@ -143,7 +151,7 @@ def train_tokens(config: Path, *, resume: bool = True, progress: Progress | None
     for name in settings.modalities:
         modality = Modality(name)
         own = [item for item in items if item.modality is modality]
-        trainer = TokenTrainer(common, settings, encoder, own, progress or _silent)
+        trainer = TokenTrainer(common, settings, encoder, own, progress or _silent, earlier=earlier)
         made[modality] = trainer.run(resume=resume)
         report[name] = trainer.validate()
         trainer.write_samples()
@@ -160,6 +168,9 @@ def _plain(settings: TokensConfig) -> dict[str, object]:
     return {n: v for n, v in asdict(settings).items() if n not in ("encoder", "start")}
 
 
+_USUAL_AIM = {"perceptual_weight": 0.0, "only_decoder": False, "start": None}
+
+
 class TokenTrainer:
     """One tokenizer's training."""
 
@@ -170,6 +181,8 @@ class TokenTrainer:
         encoder: OmniEncoder,
         items: list[TrainItem],
         progress: Progress,
+        *,
+        earlier: Tokenizers | None = None,
     ) -> None:
         self.config, self.settings, self.progress = config, settings, progress
         self.modality = items[0].modality if items else Modality.IMAGE
@@ -185,8 +198,8 @@ class TokenTrainer:
         self.deep = self.data.tokens.shape[1] - patch
         torch.manual_seed(config.seed)
         self.tokenizer = self._new_tokenizer(patch)
-        if settings.start is not None:
-            self._start_from(load_tokenizers(settings.start, encoder.network), settings.start)
+        if earlier is not None:
+            self._start_from(earlier)
         if settings.only_decoder:
             self.tokenizer.only_decoder()
         self.look = perception(encoder, self.modality) if settings.perceptual_weight else None
@@ -203,6 +216,12 @@ class TokenTrainer:
         )
         self.step = 0
         self.log: list[dict[str, float]] = []
+        # What a run that goes on must have in common with its beginning.
+        self.aim: dict[str, object] = {
+            "perceptual_weight": float(settings.perceptual_weight),
+            "only_decoder": settings.only_decoder,
+            "start": None if earlier is None else json.dumps(earlier.training, sort_keys=True),
+        }
 
     def _new_tokenizer(self, patch: int) -> MediaTokenizer:
         settings = self.settings
@@ -220,8 +239,8 @@ class TokenTrainer:
             )
         )
 
-    def _start_from(self, found: Tokenizers, path: Path) -> None:
-        """Take the weights of a file.
+    def _start_from(self, found: Tokenizers) -> None:
+        """Take the weights of a file's tokenizer.
 
         Raises:
             TrainingError: It holds no tokenizer of this kind, or one of another shape.
@@ -229,7 +248,7 @@ class TokenTrainer:
         own = found.by_modality.get(self.modality)
         if own is None or own.config != self.tokenizer.config:
             raise TrainingError(
-                f"{path} holds no {self.modality} tokenizer of the shape that is asked for",
+                f"{self.settings.start} holds no {self.modality} tokenizer of the shape asked for",
                 hint="width, codes, use_deep and use_patch must be those it was trained with",
             )
         self.tokenizer.load_state_dict(own.state_dict())
@@ -267,7 +286,7 @@ class TokenTrainer:
         made = self.tokenizer.draw(vectors)
         rebuilt = reconstruction_loss(made, true, scales=3)
         loss = loss + rebuilt
-        values["rebuilt"] = rebuilt.item()
+        values = {"rebuilt": rebuilt.item(), **values}
         if self.look is not None:
             views = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
             features, vector = self.look(made, true, target, views)
@@ -375,6 +394,7 @@ class TokenTrainer:
                 "tokenizer": self.tokenizer.state_dict(),
                 "usage": books.get_buffer("usage"),
                 "optimizer": self.optimizer.state_dict(),
+                "aim": self.aim,
             },
             path,
         )
@@ -382,6 +402,11 @@ class TokenTrainer:
 
     def _restore(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)
+        if state.get("aim", _USUAL_AIM) != self.aim:
+            raise TrainingError(
+                f"{path} was trained with another perceptual_weight, start or only_decoder",
+                hint="give this training a run folder of its own",
+            )
         self.tokenizer.load_state_dict(state["tokenizer"])
         self.tokenizer.books.get_buffer("usage").copy_(state["usage"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -1,5 +1,6 @@
 """Any kind from any kind, on a tiny random model: lengths, order, limits, and what is refused."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -212,8 +213,10 @@ def _spoilt(path: Path, out: Path, fault: str) -> Path:
         metadata["format"] = "omnidex-flow-0"
     elif fault == "header":
         del metadata["towers"]
-    elif fault == "sharpness":
-        metadata["sharpness"] = '{"text": [-1]}'
+    elif fault.startswith("sharpness"):
+        values: dict[str, list[float]] = json.loads(metadata["sharpness"])
+        values["text"] = json.loads(f"[{fault.split()[1]}]")
+        metadata["sharpness"] = json.dumps(values)
     elif fault == "size":
         tensors = {name: torch.cat([t, t]) if t.ndim else t for name, t in tensors.items()}
     save_file(tensors, out, metadata)
@@ -244,8 +247,11 @@ def test_each_fault_of_a_file_is_one_clear_error(
     assert caught.value.hint
 
 
-def test_a_flow_with_a_spoilt_sharpness_is_refused(files: TinyFiles, tmp_path: Path) -> None:
-    spoilt = _spoilt(files.flow, tmp_path / "spoilt.safetensors", "sharpness")
+@pytest.mark.parametrize("value", ["-1", "NaN", "Infinity", "null"])
+def test_a_flow_with_a_spoilt_sharpness_is_refused(
+    files: TinyFiles, tmp_path: Path, value: str
+) -> None:
+    spoilt = _spoilt(files.flow, tmp_path / "spoilt.safetensors", f"sharpness {value}")
 
     with pytest.raises(CheckpointError, match="lacks the sharpness of its noise"):
         OmniGenerator.load(encoder=files.encoder, tokens=files.tokens, flow=spoilt)
@@ -269,6 +275,13 @@ def test_the_sharpness_of_noise_is_kept_and_found_anew_where_a_file_lacks_it(
     for modality, row in kept.flow.paths.items():  # codebooks are rounded when they are stored
         found = [path.c for path in earlier.flow.paths[modality]]
         assert [path.c for path in row] == pytest.approx(found, rel=0.01)
+
+
+def test_another_sharpness_is_another_model(files: TinyFiles, tmp_path: Path) -> None:
+    other = _spoilt(files.flow, tmp_path / "other.safetensors", "sharpness 9.0")
+    loaded = OmniGenerator.load(encoder=files.encoder, tokens=files.tokens, flow=other)
+
+    assert loaded.fingerprint() != files.load().fingerprint()
 
 
 def test_files_of_two_models_do_not_mix(files: TinyFiles, tmp_path: Path) -> None:

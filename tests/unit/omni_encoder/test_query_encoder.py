@@ -1,10 +1,12 @@
 """Texts read in numpy: the vectors of the whole encoder, and that encoder for everything else."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from omni_encoder import CheckpointError, JointEncoder, MediaItem, Modality, load_encoder
@@ -71,7 +73,7 @@ def test_what_is_no_text_and_many_texts_load_the_whole_encoder_once(
         "omni_encoder.query_encoder.load_encoder", lambda name: loads.append(name) or whole
     )
     picture = MediaItem(Modality.IMAGE, np.zeros((20, 30, 3), np.uint8))
-    mixed, many = [*items("a"), picture], items(*map(str, range(40)))
+    mixed, many = [*items("a"), picture], items(*["long text " * 10] * 40)
 
     assert len(words.encode([])) == 0
     np.testing.assert_array_equal(words.encode(mixed), whole.encode(mixed))
@@ -89,6 +91,51 @@ def test_a_checkpoint_that_can_not_be_read_says_what_the_whole_encoder_says(tiny
     tiny.write_bytes(tiny.read_bytes()[:-9])
     with pytest.raises(CheckpointError, match="not a readable"):
         load_query_encoder(f"omni:{tiny}")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("text.words.scale", lambda t: t * float("nan")),
+        ("means", lambda t: t * float("inf")),
+        ("text.positions", lambda t: t[:-1]),
+        ("backbone.layers.1.up.weight", lambda t: t[:, :-1]),
+        ("readout.query.weight", None),
+        ("eos_weight", None),
+        ("text.words.int8", None),
+    ],
+)
+def test_a_spoilt_tensor_is_one_clear_error(
+    tiny: Path, name: str, change: Callable[[torch.Tensor], torch.Tensor] | None
+) -> None:
+    with safe_open(tiny, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(tiny)
+    own = tensors.pop(name)
+    if change is not None:
+        tensors[name] = change(own).contiguous()
+    save_file(tensors, tiny, metadata)
+
+    with pytest.raises(CheckpointError, match=r"not finite|doesn't fit"):
+        load_query_encoder(f"omni:{tiny}")
+
+
+@pytest.mark.parametrize("part", ["tokenizer", "config"])
+def test_a_spoilt_header_is_one_clear_error(tiny: Path, part: str) -> None:
+    with safe_open(tiny, framework="pt") as file:
+        metadata = file.metadata()
+    save_file(load_file(tiny), tiny, metadata | {part: metadata[part][:-9]})
+
+    with pytest.raises(CheckpointError, match=r"tokenizer can't be read|doesn't fit"):
+        load_query_encoder(f"omni:{tiny}")
+
+
+def test_an_encoder_that_was_replaced_meanwhile_is_refused(tiny: Path) -> None:
+    words = load_query_encoder(f"omni:{tiny}")
+    wakened(tiny)
+
+    with pytest.raises(CheckpointError, match="was replaced"):
+        words.encode([MediaItem(Modality.IMAGE, np.zeros((9, 9, 3), np.uint8))])
 
 
 def test_a_text_side_with_values_that_are_not_finite_is_refused(tiny: Path) -> None:

@@ -90,11 +90,17 @@ def test_a_run_leaves_tokenizers_samples_and_figures(folder: Path) -> None:
     assert {json.loads(line)["stage"] for line in lines} == {"tokens-image", "tokens-audio"}
 
 
-def test_an_interrupted_run_equals_a_whole_one(folder: Path, tmp_path: Path) -> None:
+def _copied(folder: Path, to: Path, name: str, config: str) -> Path:
+    """A config beside the data of another folder."""
     for path in (*folder.glob("*.json*"), *folder.glob("*.png"), *folder.glob("*.wav")):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "tiny.safetensors").write_bytes((folder / "tiny.safetensors").read_bytes())
-    (tmp_path / "run.toml").write_text(SETTINGS.format(steps=2))
+        (to / path.name).write_bytes(path.read_bytes())
+    (to / "tiny.safetensors").write_bytes((folder / "tiny.safetensors").read_bytes())
+    (to / name).write_text(config)
+    return to / name
+
+
+def test_an_interrupted_run_equals_a_whole_one(folder: Path, tmp_path: Path) -> None:
+    _copied(folder, tmp_path, "run.toml", SETTINGS.format(steps=2))
 
     for what in ("image codes", "audio codes"):
 
@@ -158,6 +164,19 @@ def test_only_the_decoder_learns_on_and_codes_stay(folder: Path) -> None:
     assert training["start"]["audio"]["items"] == 1  # how the rest was trained is still told
     log = (folder / "again" / "tokens-image.csv").read_text().splitlines()[0]
     assert log == "step,loss,rebuilt,features,vector"
+
+
+def test_a_run_with_progress_refuses_to_go_on_otherwise(folder: Path, tmp_path: Path) -> None:
+    train(_copied(folder, tmp_path, "run.toml", SETTINGS.format(steps=2)))
+    (tmp_path / "tokens.safetensors").write_bytes(
+        (tmp_path / "run" / "tokens.safetensors").read_bytes()
+    )
+    other = DECODER.replace("again", "run").replace("run/tokens", "tokens")
+
+    for changed in (other, other.replace("only_decoder = true", "")):
+        (tmp_path / "other.toml").write_text(changed)
+        with pytest.raises(TrainingError, match="another perceptual_weight, start or only_decoder"):
+            train(tmp_path / "other.toml")
 
 
 def test_a_start_of_another_shape_is_refused(folder: Path) -> None:
@@ -282,7 +301,10 @@ def test_wrong_settings_are_named(folder: Path, tmp_path: Path) -> None:
         ("steps = 0", "steps must be at least 1"),
         ('modalities = ["text"]', "modalities"),
         ("only_decoder = true", "only_decoder needs start"),
-        ("perceptual_weight = -1.0", "perceptual_weight must be >= 0"),
+        ("perceptual_weight = -1.0", "perceptual_weight must be finite and at least 0"),
+        ("perceptual_weight = inf", "perceptual_weight must be finite and at least 0"),
+        ("perceptual_weight = true", "perceptual_weight must be a number"),
+        ('only_decoder = "no"', "only_decoder must be true or false"),
     ):
         path.write_text(start + line)
         with pytest.raises(TrainingError, match=what):

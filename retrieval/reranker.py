@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from indexer import Collection
+from indexer import Collection, Merge
 from indexer.item_codes import no_codes
 from omni_encoder import Modality, QueryError
 
@@ -79,8 +79,14 @@ def search_reranked(
 
     Raises:
         CollectionError: The rule reads codes, and the collection keeps none.
+        QueryError: The query has another order of modalities than by cosine.
         OmniError: See `Retriever.search` and `Reranker.reorder`.
     """
+    if query.mode.merge is not Merge.COSINE:
+        raise QueryError(
+            "re-ranking orders kinds of media by cosine alone",
+            hint="leave --rerank or --merge out",
+        )
     check_codes(retriever.collection, query, rule)
     reranker = Reranker(query, retriever.collection, rule)
     return retriever.search(query, reorder=reranker.reorder, depth=rule.top), reranker

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer import Collection, ingest
+from indexer import Collection, Merge, SearchMode, ingest
 from omni_encoder import CollectionError, MediaItem, MediaLayout, Modality, QueryError
 from retrieval import Hit, Hybrid, Query, Retriever, Term
 from retrieval.hybrid import fuse
@@ -155,4 +155,15 @@ def test_what_cannot_be_judged_is_said_before_a_flow_is_loaded(
     texts = Query(BARE.terms, modalities=(Modality.TEXT,))
     with pytest.raises(QueryError, match="s3 can't judge texts"):
         search_reranked(retriever, texts, RerankRule(score="s3"))
+    assert loads == []
+
+
+@pytest.mark.parametrize("merge", [Merge.RANK, Merge.STANDARD])
+def test_another_order_of_kinds_than_by_cosine_is_refused(
+    retriever: Retriever, loads: list[int], merge: Merge
+) -> None:
+    query = replace(QUERY, mode=SearchMode(merge=merge))
+
+    with pytest.raises(QueryError, match="by cosine alone"):
+        search_reranked(retriever, query, RerankRule(weight=1))
     assert loads == []

@@ -89,18 +89,23 @@ def search_reranked(
         )
     check_codes(retriever.collection, query, rule)
     reranker = Reranker(query, retriever.collection, rule)
-    return retriever.search(query, reorder=reranker.reorder, depth=rule.top), reranker
+    depth = rule.top if rule.weight else 0  # more of the nearest would change how words are fused
+    return retriever.search(query, reorder=reranker.reorder, depth=depth), reranker
 
 
 def check_codes(collection: Collection, query: Query, rule: RerankRule) -> None:
-    """Make sure that a rule has something to judge by.
+    """Make sure that a rule has something to judge by, as far as is known without loading a flow.
 
     Raises:
         CollectionError: It reads codes of media, and the collection keeps none.
         QueryError: Only texts are asked for, and the rule can't judge them.
     """
-    only_texts = query.modalities is not None and set(query.modalities) == {Modality.TEXT}
-    if rule.score == "s3" and only_texts:
+    if rule.score == "s1" or not rule.weight:
+        return
+    kept = collection.counts()
+    asked = set(query.modalities or kept)
+    if rule.score == "s3" and asked == {Modality.TEXT}:
         raise QueryError("s3 can't judge texts", hint="re-rank by s2, or by s1")
-    if rule.score != "s1" and not only_texts and collection.codes is None:
+    media = asked.intersection(kept) - {Modality.TEXT}
+    if media and collection.codes is None:
         raise no_codes(collection)

@@ -221,7 +221,7 @@ def test_another_encoders_collection_is_refused_before_anything_is_read(
 
 
 def test_a_collection_without_codes_says_how_to_get_them(indexed: Path, omnidex: Run) -> None:
-    for given in ("flow:s2", "flow:20:s3", "flow:20:0.2:s2"):
+    for given in ("flow:20:0.5:s3", "flow:20:0.2:s2"):
         ended = omnidex("search", "red", "--rerank", given)
         assert ended.code == 2
         assert "omnidex index --codes" in ended.err

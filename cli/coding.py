@@ -105,11 +105,19 @@ def _kept_by_this_model(collection: "Collection") -> bool:
 
 
 def codes_state(collection: "Collection") -> str | None:
-    """`kept`, or `due` if items came or went since a pass looked; None if no codes are kept."""
-    from indexer.item_codes import codes_due
+    """What is known of a collection's codes without looking at any.
+
+    Returns:
+        `outdated` if another model made them, `due` if items came or went since a pass looked,
+        else `kept`; None if none are kept.
+    """
+    from indexer.item_codes import codes_due, codes_outdated
+    from omni_encoder.item_codes import shipped_model
 
     if collection.codes is None:
         return None
+    if codes_outdated(collection, shipped_model()):
+        return "outdated"
     return "due" if codes_due(collection) else "kept"
 
 
@@ -117,7 +125,9 @@ def codes_words(collection: "Collection") -> str:
     """Whether codes are kept, in words; empty if not."""
     # What is due may be nothing: only the next pass looks.
     due = "kept; items have changed since, and the next omnidex index sees to theirs"
-    return {None: "", "kept": "kept", "due": due}[codes_state(collection)]
+    outdated = "outdated: of another model; omnidex index --codes makes them anew"
+    words = {None: "", "kept": "kept", "due": due, "outdated": outdated}
+    return words[codes_state(collection)]
 
 
 def codes_json(report: "CodesReport | None") -> dict[str, object] | None:

@@ -18,9 +18,8 @@ from typing import Literal
 import numpy as np
 
 from indexer import Collection
-from indexer.item_codes import codes_of
+from indexer.item_codes import codes_of, other_codes
 from omni_encoder import (
-    CollectionError,
     EncoderMismatchError,
     MediaItem,
     MediaLayout,
@@ -286,10 +285,7 @@ def _codes(hits: Sequence[Hit], collection: Collection, flow: CodeFlow) -> list[
     media = [record for record in records if record.modality is not Modality.TEXT]
     setting = collection.codes
     if media and setting is not None and setting.fingerprint != flow.fingerprint:
-        raise CollectionError(
-            "this collection keeps codes of another model than the flow reads",
-            hint="make them anew with: omnidex index --codes",
-        )
+        raise other_codes()
     found = codes_of(collection, media) if media else {}
     texts = {one.id: one.text for one in records if one.modality is Modality.TEXT and one.text}
     if texts and flow.texts is not None:

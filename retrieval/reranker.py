@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from indexer import Collection, Merge
-from indexer.item_codes import no_codes
+from indexer.item_codes import codes_outdated, no_codes, other_codes
 from omni_encoder import Modality, QueryError
+from omni_encoder.item_codes import shipped_model
 
 from .query import Hit, Query
 from .rerank import (
@@ -78,7 +79,7 @@ def search_reranked(
     """The hits of a query whose nearest items are judged, and what came of it.
 
     Raises:
-        CollectionError: The rule reads codes, and the collection keeps none.
+        CollectionError: The rule reads codes, and the collection keeps none, or other ones.
         QueryError: The query has another order of modalities than by cosine.
         OmniError: See `Retriever.search` and `Reranker.reorder`.
     """
@@ -97,7 +98,7 @@ def check_codes(collection: Collection, query: Query, rule: RerankRule) -> None:
     """Make sure that a rule has something to judge by, as far as is known without loading a flow.
 
     Raises:
-        CollectionError: It reads codes of media, and the collection keeps none.
+        CollectionError: It reads codes of media, and the collection keeps none, or other ones.
         QueryError: Only texts are asked for, and the rule can't judge them.
     """
     if rule.score == "s1" or not rule.weight:
@@ -109,3 +110,5 @@ def check_codes(collection: Collection, query: Query, rule: RerankRule) -> None:
     media = asked.intersection(kept) - {Modality.TEXT}
     if media and collection.codes is None:
         raise no_codes(collection)
+    if media and codes_outdated(collection, shipped_model()):
+        raise other_codes()

@@ -166,6 +166,29 @@ def test_said_again_the_model_is_loaded_only_for_what_is_new(
     assert len(loads) == 2
 
 
+def test_codes_of_another_model_are_called_outdated_and_refused_before_a_flow_is_loaded(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    omnidex("index", "--codes")
+
+    def load(_score: str) -> CodeFlow:
+        raise AssertionError("a flow was loaded")
+
+    with monkeypatch.context() as updated:
+        updated.setattr("omni_encoder.item_codes.shipped_model", lambda: "another")
+        updated.setattr("retrieval.reranker.shipped_model", lambda: "another")
+        updated.setattr("retrieval.reranker.load_code_flow", load)
+        assert codes(omnidex("status", "--json")) == "outdated"
+        told = omnidex("status").out
+        assert "of another model; omnidex index --codes makes them anew" in told
+        refused = omnidex("search", "red", "--rerank", "flow:20:1:s2")
+        assert refused.code == 2
+        assert "codes of another model" in refused.err
+        assert omnidex("search", "red", "--rerank", "flow:s2").code == 0
+        omnidex("index", "--codes")
+        assert codes(omnidex("status", "--json")) == "kept"
+
+
 def test_with_a_cluster_this_machine_makes_the_codes(
     indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

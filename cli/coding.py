@@ -11,6 +11,8 @@ from .errors import Interrupted, UsageProblem
 from .plain import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from indexer import Collection, IngestOptions
     from indexer.item_codes import CodesReport
     from omni_encoder.item_codes import Coder
@@ -145,6 +147,19 @@ def print_codes(report: "CodesReport | None") -> None:
         render.note(
             f"{counted(report.lacking, 'item')} lack codes: no file of theirs could be read as it "
             "was when it was indexed; omnidex index --codes tries again"
+        )
+
+
+def check_alone(modes: "Mapping[str, bool]") -> None:
+    """Refuse what `--codes` or `--no-codes` can't be said with where no folder is named.
+
+    Raises:
+        UsageProblem: One of the modes is on.
+    """
+    for mode in (name for name, on in modes.items() if on):
+        raise UsageProblem(
+            f"--codes and --no-codes with {mode} need a folder or file to index",
+            hint=f"name one, or leave {mode} out: --codes and --optimize may be run apart",
         )
 
 

@@ -30,6 +30,7 @@ from omni_encoder.arrays import Float, Float32, Float64
 from omni_encoder.item_codes import Coder, ItemCodes, Score
 
 from .decoded import first_item
+from .hybrid_search import spoken
 from .query import Hit, Query, Term
 
 # Takes a query, the candidates' vectors and their modalities; gives one score each, higher better.
@@ -329,9 +330,9 @@ def _can_be_judged(term: Term) -> bool:
 
 
 def _item(term: Term, layout: MediaLayout) -> MediaItem:
-    """A term's content; of a file of several parts, the first."""
+    """A term's content, as the encoder gets it; of a file of several parts, the first."""
     if isinstance(term.content, str):
-        return MediaItem(Modality.TEXT, term.content)
+        return MediaItem(Modality.TEXT, str(spoken(term).content))
     return first_item(term.content, layout)
 
 

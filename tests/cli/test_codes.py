@@ -89,8 +89,18 @@ def test_codes_alone_and_their_end(indexed: Path, omnidex: Run) -> None:
     assert "dropped" in ended.err
     assert codes(omnidex("status", "--json")) is None
     assert "no codes" in omnidex("index", "--no-codes").err
-    for other in ("--optimize", "--dry-run", "--watch"):
-        assert omnidex("index", "--codes", other).code == 2
+
+
+@pytest.mark.parametrize("codes_option", ["--codes", "--no-codes"])
+@pytest.mark.parametrize("mode", ["--optimize", "--dry-run", "--watch"])
+def test_what_needs_a_folder_beside_codes_says_so(
+    indexed: Path, omnidex: Run, codes_option: str, mode: str
+) -> None:
+    ended = omnidex("index", codes_option, mode)
+
+    assert ended.code == 2
+    assert f"--codes and --no-codes with {mode} need a folder or file to index" in ended.err
+    assert codes(omnidex("status", "--json")) is None
 
 
 @pytest.mark.parametrize(
@@ -137,6 +147,42 @@ def test_what_says_how_to_make_codes_is_obeyed(
     assert ended.code == 0, ended.err
     assert batches == [3, 1]
     assert threads_given == [1]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize(
+    ("given", "limits"),
+    [
+        (("--file-seconds", 7), [(7.0, 4096 * 2**20)]),
+        (("--file-mb", 512), [(120.0, 512 * 2**20)]),
+        ((), []),
+    ],
+)
+def test_limits_reach_what_decodes_a_few_files(
+    indexed: Path,
+    omnidex: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    given: tuple[object, ...],
+    limits: list[tuple[float, int]],
+    folder: bool,
+) -> None:
+    begun = list[tuple[float, int]]()
+
+    class Noting:
+        def __init__(self, *, file_seconds: float, file_bytes: int) -> None:
+            begun.append((file_seconds, file_bytes))
+
+        def open(self, _path: Path, _layout: object) -> None:
+            raise ChildProcessError
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("indexer.item_codes.RemoteDecoder", Noting)
+    ended = omnidex("index", *([indexed] if folder else []), "--codes", *given, "--json")
+
+    assert codes(ended) == {"added": 4, "lacking": 0, "dropped": 0}
+    assert begun == limits
 
 
 def test_said_again_the_model_is_loaded_only_for_what_is_new(

@@ -128,6 +128,19 @@ def test_every_wanted_part_is_asked_about_and_no_other(
     assert asked == [Modality.TEXT, Modality.IMAGE]
 
 
+def test_words_are_asked_about_without_quotation_marks(retriever: Retriever) -> None:
+    asked: list[object] = []
+
+    def note(query: MediaItem, candidates: np.ndarray, kinds: Sequence[Modality]) -> np.ndarray:
+        asked.append(query.content)
+        return backwards(query, candidates, kinds)
+
+    query = Query((Term.text('a "red barn"'),))
+    rerank(retriever.search(query), query, collection=retriever.collection, flow=flow(note))
+
+    assert asked == ["a red barn"]
+
+
 def test_what_cannot_be_judged_is_refused(retriever: Retriever) -> None:
     first = retriever.search(Query((Term.text("red"),)))
     like = Query((Term.like(first[0].record.id),))

@@ -214,10 +214,8 @@ def rerank(
     collection: Collection,
     flow: Flow,
     rule: RerankRule | None = None,
-) -> list[Hit]:
+) -> Reranked:
     """Put the first hits in the order of both scores; ranks are renewed, scores stay the cosines.
-
-    Weak hits stay behind all others, whatever the flow says of them.
 
     Every wanted text, image and sound of the query is asked about on its own, by its weight; items
     named by id, videos and unwanted parts have no say. No file of a hit is opened.
@@ -236,7 +234,7 @@ def rerank(
     terms = judged_terms(query)
     first = hits[: rule.top]
     if len(first) < 2:
-        return list(hits)
+        return Reranked(list(hits))
     vectors: Float32[np.ndarray, "hits dim"] = np.stack(
         [collection.vector_of(hit.record.id) for hit in first]
     )
@@ -244,7 +242,7 @@ def rerank(
     judged: Float64[np.ndarray, " hits"] = np.zeros(len(first))
     for term in terms:
         judged += term.weight * flow.judge(_item(term, flow.layout), vectors, kinds)
-    return _ordered(hits, range(len(first)), judged, rule.weight)
+    return Reranked(_ordered(hits, range(len(first)), judged, rule.weight), len(first))
 
 
 def rerank_by_codes(
@@ -300,10 +298,9 @@ def _ordered(
     judged: Float64[np.ndarray, " places"],
     weight: float,
 ) -> list[Hit]:
-    """Hits of which those at some places are put in order among these places, weak ones last."""
+    """Hits of which those at some places are put in order among these places."""
     cosines = np.array([hits[at].score for at in places], dtype=np.float64)
-    weak = [(judgement := hits[at].judgement) is not None and judgement.weak for at in places]
-    order = np.lexsort(np.stack([-blended(cosines, judged, weight=weight), weak]))
+    order = np.argsort(-blended(cosines, judged, weight=weight), kind="stable")
     ordered = list(hits)
     for at, best in zip(places, order, strict=True):
         ordered[at] = replace(hits[places[int(best)]], flow_rank=at + 1)

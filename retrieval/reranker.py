@@ -11,7 +11,6 @@ from omni_encoder.item_codes import shipped_model
 
 from .query import Hit, Query
 from .rerank import (
-    Reranked,
     RerankRule,
     judged_terms,
     load_code_flow,
@@ -60,8 +59,7 @@ class Reranker:
         if self.rule.score == "s1":
             flow = load_flow(draws=self.rule.draws)
             loaded = time.perf_counter()
-            found = rerank(hits, self.query, collection=self.collection, flow=flow, rule=self.rule)
-            done = Reranked(found, min(len(hits), self.rule.top))
+            done = rerank(hits, self.query, collection=self.collection, flow=flow, rule=self.rule)
         else:
             by_codes = load_code_flow(self.rule.score)
             loaded = time.perf_counter()

@@ -11,6 +11,8 @@ from .errors import Interrupted, UsageProblem
 from .plain import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from indexer import Collection, IngestOptions
     from indexer.item_codes import CodesReport
     from omni_encoder.item_codes import Coder
@@ -105,11 +107,19 @@ def _kept_by_this_model(collection: "Collection") -> bool:
 
 
 def codes_state(collection: "Collection") -> str | None:
-    """`kept`, or `due` if items came or went since a pass looked; None if no codes are kept."""
-    from indexer.item_codes import codes_due
+    """What is known of a collection's codes without looking at any.
+
+    Returns:
+        `outdated` if another model made them, `due` if items came or went since a pass looked,
+        else `kept`; None if none are kept.
+    """
+    from indexer.item_codes import codes_due, codes_outdated
+    from omni_encoder.item_codes import shipped_model
 
     if collection.codes is None:
         return None
+    if codes_outdated(collection, shipped_model()):
+        return "outdated"
     return "due" if codes_due(collection) else "kept"
 
 
@@ -117,7 +127,9 @@ def codes_words(collection: "Collection") -> str:
     """Whether codes are kept, in words; empty if not."""
     # What is due may be nothing: only the next pass looks.
     due = "kept; items have changed since, and the next omnidex index sees to theirs"
-    return {None: "", "kept": "kept", "due": due}[codes_state(collection)]
+    outdated = "outdated: of another model; omnidex index --codes makes them anew"
+    words = {None: "", "kept": "kept", "due": due, "outdated": outdated}
+    return words[codes_state(collection)]
 
 
 def codes_json(report: "CodesReport | None") -> dict[str, object] | None:
@@ -135,6 +147,19 @@ def print_codes(report: "CodesReport | None") -> None:
         render.note(
             f"{counted(report.lacking, 'item')} lack codes: no file of theirs could be read as it "
             "was when it was indexed; omnidex index --codes tries again"
+        )
+
+
+def check_alone(modes: "Mapping[str, bool]") -> None:
+    """Refuse what `--codes` or `--no-codes` can't be said with where no folder is named.
+
+    Raises:
+        UsageProblem: One of the modes is on.
+    """
+    for mode in (name for name, on in modes.items() if on):
+        raise UsageProblem(
+            f"--codes and --no-codes with {mode} need a folder or file to index",
+            hint=f"name one, or leave {mode} out: --codes and --optimize may be run apart",
         )
 
 

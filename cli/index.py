@@ -140,21 +140,22 @@ def index(
     omnidex index ~/Pictures --codes
     omnidex index /mnt/photos --engine ray
     """
-    _check_together(
-        {"--dry-run": dry_run, "--watch": follow, "--optimize": optimize},
-        recall=recall,
-        poll=poll,
-        engine=engine,
-    )
+    modes = {"--dry-run": dry_run, "--watch": follow, "--optimize": optimize}
+    _check_together(modes, recall=recall, poll=poll, engine=engine)
     if optimize and not paths and codes is None:
         _optimize(collection_directory(collection), recall, as_json=as_json)
         return
     from indexer import Engine, IngestOptions, Selection, ingest
 
     directory, file_bytes = collection_directory(collection), file_mb * 2**20
-    if codes is not None and not (paths or dry_run or follow or optimize):
+    limited = _are_given(context, "file_seconds", "file_mb") or None  # only a process has limits
+    if codes is not None and not paths:
+        coding.check_alone(modes)
         reading = IngestOptions(
-            batch_items=batch_size, file_seconds=file_seconds, file_bytes=file_bytes
+            batch_items=batch_size,
+            isolate=limited,
+            file_seconds=file_seconds,
+            file_bytes=file_bytes,
         )
         coding.alone(context, directory, codes, reading, threads=threads, as_json=as_json)
         return
@@ -166,6 +167,7 @@ def index(
         selection=Selection(tuple(globs or ()), tuple(excludes or ()), hidden),
         decode_threads=jobs,
         batch_items=batch_size,
+        isolate=limited,
         file_seconds=file_seconds,
         file_bytes=file_bytes,
         engine=Engine(engine),
@@ -226,6 +228,12 @@ def _existing(paths: Sequence[Path] | None) -> list[Path]:
                 hint="if it is on another drive, see that it is mounted",
             )
     return list(paths)
+
+
+def _are_given(context: typer.Context, *names: str) -> bool:
+    """Whether any of some options was said."""
+    sources = map(context.get_parameter_source, names)
+    return any(source is not None and source.name == "COMMANDLINE" for source in sources)
 
 
 def encoder_name(given: str | None) -> str | None:

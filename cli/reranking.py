@@ -1,4 +1,4 @@
-"""What `--rerank` says: by what the first hits are put in a new order, and how many of them."""
+"""What `--rerank` says: by what the nearest are put in a new order, and how many of them."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from retrieval.reranker import Reranker
 
 _HINT = (
-    "say how many of the first hits, the weight of the flow and its rule, s1, s2 or s3: "
+    "say how many of the nearest, the weight of the flow and its rule, s1, s2 or s3: "
     "--rerank flow:20:0.2 or flow:20:0.2:s2"
 )
 _MOST = 1000
@@ -42,8 +42,8 @@ def rerank_rule(given: str | None, *, alone: bool = True) -> "RerankRule | None"
     rule = _rule(score, *said)
     if rule is None:
         raise UsageProblem(
-            f"--rerank takes 2 to {_MOST} hits, a weight from 0 to 1 and one of the rules "
-            f"{', '.join(_SCORES)}, not {given!r}",
+            f"--rerank takes 2 to {_MOST} of the nearest, a weight from 0 to 1 and one of "
+            f"the rules {', '.join(_SCORES)}, not {given!r}",
             hint=_HINT,
         )
     if not rule.weight:

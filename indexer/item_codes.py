@@ -61,6 +61,12 @@ def codes_due(collection: Collection) -> bool:
     return digest_of(collection.directory, collection.spec, version) != setting.complete
 
 
+def codes_outdated(collection: Collection, model: str) -> bool:
+    """Whether codes are known to be of another model than that of a digest; opens no table."""
+    setting = collection.codes
+    return setting is not None and bool(setting.model and model) and setting.model != model
+
+
 def codes_left(collection: Collection) -> bool:
     """Whether there are tables of codes though none are kept: what a kill left of `drop_codes`."""
     return collection.codes is None and bool(tables_named(collection.directory, CODES_PREFIX))
@@ -198,6 +204,14 @@ def no_codes(collection: Collection) -> CollectionError:
     return CollectionError(
         f"the collection in {collection.place} keeps no codes, which s2 and s3 read",
         hint="store them with: omnidex index --codes; or re-rank by s1, which needs none",
+    )
+
+
+def other_codes() -> CollectionError:
+    """What to say of codes that another model made than reads them."""
+    return CollectionError(
+        "this collection keeps codes of another model than the flow reads",
+        hint="make them anew with: omnidex index --codes",
     )
 
 

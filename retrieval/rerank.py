@@ -18,9 +18,8 @@ from typing import Literal
 import numpy as np
 
 from indexer import Collection
-from indexer.item_codes import codes_of
+from indexer.item_codes import codes_of, other_codes
 from omni_encoder import (
-    CollectionError,
     EncoderMismatchError,
     MediaItem,
     MediaLayout,
@@ -31,6 +30,7 @@ from omni_encoder.arrays import Float, Float32, Float64
 from omni_encoder.item_codes import Coder, ItemCodes, Score
 
 from .decoded import first_item
+from .hybrid_search import spoken
 from .query import Hit, Query, Term
 
 # Takes a query, the candidates' vectors and their modalities; gives one score each, higher better.
@@ -214,10 +214,8 @@ def rerank(
     collection: Collection,
     flow: Flow,
     rule: RerankRule | None = None,
-) -> list[Hit]:
+) -> Reranked:
     """Put the first hits in the order of both scores; ranks are renewed, scores stay the cosines.
-
-    Weak hits stay behind all others, whatever the flow says of them.
 
     Every wanted text, image and sound of the query is asked about on its own, by its weight; items
     named by id, videos and unwanted parts have no say. No file of a hit is opened.
@@ -236,7 +234,7 @@ def rerank(
     terms = judged_terms(query)
     first = hits[: rule.top]
     if len(first) < 2:
-        return list(hits)
+        return Reranked(list(hits))
     vectors: Float32[np.ndarray, "hits dim"] = np.stack(
         [collection.vector_of(hit.record.id) for hit in first]
     )
@@ -244,7 +242,7 @@ def rerank(
     judged: Float64[np.ndarray, " hits"] = np.zeros(len(first))
     for term in terms:
         judged += term.weight * flow.judge(_item(term, flow.layout), vectors, kinds)
-    return _ordered(hits, range(len(first)), judged, rule.weight)
+    return Reranked(_ordered(hits, range(len(first)), judged, rule.weight), len(first))
 
 
 def rerank_by_codes(
@@ -286,10 +284,7 @@ def _codes(hits: Sequence[Hit], collection: Collection, flow: CodeFlow) -> list[
     media = [record for record in records if record.modality is not Modality.TEXT]
     setting = collection.codes
     if media and setting is not None and setting.fingerprint != flow.fingerprint:
-        raise CollectionError(
-            "this collection keeps codes of another model than the flow reads",
-            hint="make them anew with: omnidex index --codes",
-        )
+        raise other_codes()
     found = codes_of(collection, media) if media else {}
     texts = {one.id: one.text for one in records if one.modality is Modality.TEXT and one.text}
     if texts and flow.texts is not None:
@@ -303,10 +298,9 @@ def _ordered(
     judged: Float64[np.ndarray, " places"],
     weight: float,
 ) -> list[Hit]:
-    """Hits of which those at some places are put in order among these places, weak ones last."""
+    """Hits of which those at some places are put in order among these places."""
     cosines = np.array([hits[at].score for at in places], dtype=np.float64)
-    weak = [(judgement := hits[at].judgement) is not None and judgement.weak for at in places]
-    order = np.lexsort(np.stack([-blended(cosines, judged, weight=weight), weak]))
+    order = np.argsort(-blended(cosines, judged, weight=weight), kind="stable")
     ordered = list(hits)
     for at, best in zip(places, order, strict=True):
         ordered[at] = replace(hits[places[int(best)]], flow_rank=at + 1)
@@ -333,9 +327,9 @@ def _can_be_judged(term: Term) -> bool:
 
 
 def _item(term: Term, layout: MediaLayout) -> MediaItem:
-    """A term's content; of a file of several parts, the first."""
+    """A term's content, as the encoder gets it; of a file of several parts, the first."""
     if isinstance(term.content, str):
-        return MediaItem(Modality.TEXT, term.content)
+        return MediaItem(Modality.TEXT, str(spoken(term).content))
     return first_item(term.content, layout)
 
 

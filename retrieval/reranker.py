@@ -4,13 +4,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from indexer import Collection
-from indexer.item_codes import no_codes
+from indexer import Collection, Merge
+from indexer.item_codes import codes_outdated, no_codes, other_codes
 from omni_encoder import Modality, QueryError
+from omni_encoder.item_codes import shipped_model
 
 from .query import Hit, Query
 from .rerank import (
-    Reranked,
     RerankRule,
     judged_terms,
     load_code_flow,
@@ -59,8 +59,7 @@ class Reranker:
         if self.rule.score == "s1":
             flow = load_flow(draws=self.rule.draws)
             loaded = time.perf_counter()
-            found = rerank(hits, self.query, collection=self.collection, flow=flow, rule=self.rule)
-            done = Reranked(found, min(len(hits), self.rule.top))
+            done = rerank(hits, self.query, collection=self.collection, flow=flow, rule=self.rule)
         else:
             by_codes = load_code_flow(self.rule.score)
             loaded = time.perf_counter()
@@ -78,23 +77,36 @@ def search_reranked(
     """The hits of a query whose nearest items are judged, and what came of it.
 
     Raises:
-        CollectionError: The rule reads codes, and the collection keeps none.
+        CollectionError: The rule reads codes, and the collection keeps none, or other ones.
+        QueryError: The query has another order of modalities than by cosine.
         OmniError: See `Retriever.search` and `Reranker.reorder`.
     """
+    if query.mode.merge is not Merge.COSINE:
+        raise QueryError(
+            "re-ranking orders kinds of media by cosine alone",
+            hint="leave --rerank or --merge out",
+        )
     check_codes(retriever.collection, query, rule)
     reranker = Reranker(query, retriever.collection, rule)
-    return retriever.search(query, reorder=reranker.reorder, depth=rule.top), reranker
+    depth = rule.top if rule.weight else 0  # more of the nearest would change how words are fused
+    return retriever.search(query, reorder=reranker.reorder, depth=depth), reranker
 
 
 def check_codes(collection: Collection, query: Query, rule: RerankRule) -> None:
-    """Make sure that a rule has something to judge by.
+    """Make sure that a rule has something to judge by, as far as is known without loading a flow.
 
     Raises:
-        CollectionError: It reads codes of media, and the collection keeps none.
+        CollectionError: It reads codes of media, and the collection keeps none, or other ones.
         QueryError: Only texts are asked for, and the rule can't judge them.
     """
-    only_texts = query.modalities is not None and set(query.modalities) == {Modality.TEXT}
-    if rule.score == "s3" and only_texts:
+    if rule.score == "s1" or not rule.weight:
+        return
+    kept = collection.counts()
+    asked = set(query.modalities or kept)
+    if rule.score == "s3" and asked == {Modality.TEXT}:
         raise QueryError("s3 can't judge texts", hint="re-rank by s2, or by s1")
-    if rule.score != "s1" and not only_texts and collection.codes is None:
+    media = asked.intersection(kept) - {Modality.TEXT}
+    if media and collection.codes is None:
         raise no_codes(collection)
+    if media and codes_outdated(collection, shipped_model()):
+        raise other_codes()

@@ -89,8 +89,18 @@ def test_codes_alone_and_their_end(indexed: Path, omnidex: Run) -> None:
     assert "dropped" in ended.err
     assert codes(omnidex("status", "--json")) is None
     assert "no codes" in omnidex("index", "--no-codes").err
-    for other in ("--optimize", "--dry-run", "--watch"):
-        assert omnidex("index", "--codes", other).code == 2
+
+
+@pytest.mark.parametrize("codes_option", ["--codes", "--no-codes"])
+@pytest.mark.parametrize("mode", ["--optimize", "--dry-run", "--watch"])
+def test_what_needs_a_folder_beside_codes_says_so(
+    indexed: Path, omnidex: Run, codes_option: str, mode: str
+) -> None:
+    ended = omnidex("index", codes_option, mode)
+
+    assert ended.code == 2
+    assert f"--codes and --no-codes with {mode} need a folder or file to index" in ended.err
+    assert codes(omnidex("status", "--json")) is None
 
 
 @pytest.mark.parametrize(
@@ -139,6 +149,42 @@ def test_what_says_how_to_make_codes_is_obeyed(
     assert threads_given == [1]
 
 
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize(
+    ("given", "limits"),
+    [
+        (("--file-seconds", 7), [(7.0, 4096 * 2**20)]),
+        (("--file-mb", 512), [(120.0, 512 * 2**20)]),
+        ((), []),
+    ],
+)
+def test_limits_reach_what_decodes_a_few_files(
+    indexed: Path,
+    omnidex: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    given: tuple[object, ...],
+    limits: list[tuple[float, int]],
+    folder: bool,
+) -> None:
+    begun = list[tuple[float, int]]()
+
+    class Noting:
+        def __init__(self, *, file_seconds: float, file_bytes: int) -> None:
+            begun.append((file_seconds, file_bytes))
+
+        def open(self, _path: Path, _layout: object) -> None:
+            raise ChildProcessError
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("indexer.item_codes.RemoteDecoder", Noting)
+    ended = omnidex("index", *([indexed] if folder else []), "--codes", *given, "--json")
+
+    assert codes(ended) == {"added": 4, "lacking": 0, "dropped": 0}
+    assert begun == limits
+
+
 def test_said_again_the_model_is_loaded_only_for_what_is_new(
     indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +210,29 @@ def test_said_again_the_model_is_loaded_only_for_what_is_new(
         patched.setattr("omni_encoder.item_codes.shipped_model", lambda: "another")
         assert codes(omnidex("index", "--codes", "--json")) == nothing
     assert len(loads) == 2
+
+
+def test_codes_of_another_model_are_called_outdated_and_refused_before_a_flow_is_loaded(
+    indexed: Path, omnidex: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    omnidex("index", "--codes")
+
+    def load(_score: str) -> CodeFlow:
+        raise AssertionError("a flow was loaded")
+
+    with monkeypatch.context() as updated:
+        updated.setattr("omni_encoder.item_codes.shipped_model", lambda: "another")
+        updated.setattr("retrieval.reranker.shipped_model", lambda: "another")
+        updated.setattr("retrieval.reranker.load_code_flow", load)
+        assert codes(omnidex("status", "--json")) == "outdated"
+        told = omnidex("status").out
+        assert "of another model; omnidex index --codes makes them anew" in told
+        refused = omnidex("search", "red", "--rerank", "flow:20:1:s2")
+        assert refused.code == 2
+        assert "codes of another model" in refused.err
+        assert omnidex("search", "red", "--rerank", "flow:s2").code == 0
+        omnidex("index", "--codes")
+        assert codes(omnidex("status", "--json")) == "kept"
 
 
 def test_with_a_cluster_this_machine_makes_the_codes(
@@ -221,7 +290,7 @@ def test_another_encoders_collection_is_refused_before_anything_is_read(
 
 
 def test_a_collection_without_codes_says_how_to_get_them(indexed: Path, omnidex: Run) -> None:
-    for given in ("flow:s2", "flow:20:s3", "flow:20:0.2:s2"):
+    for given in ("flow:20:0.5:s3", "flow:20:0.2:s2"):
         ended = omnidex("search", "red", "--rerank", given)
         assert ended.code == 2
         assert "omnidex index --codes" in ended.err

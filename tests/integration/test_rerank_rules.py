@@ -55,7 +55,7 @@ def reranked(
             spec.fingerprint,
             spec.layout,
         )
-        return rerank(hits, QUERY, collection=collection, flow=judge, rule=rule)
+        return rerank(hits, QUERY, collection=collection, flow=judge, rule=rule).hits
     by_codes = CodeFlow(
         lambda query, codes, kinds: information(generator, query, codes, kinds, score=score),
         code_fingerprint(generator),

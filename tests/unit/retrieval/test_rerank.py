@@ -15,7 +15,6 @@ from indexer import Collection, ingest
 from omni_encoder import EncoderMismatchError, MediaItem, Modality, QueryError
 from omni_encoder.flow_score import blended as blended_oracle
 from retrieval import Query, Retriever, Term
-from retrieval.judgement import Judgement
 from retrieval.rerank import Flow, Judge, RerankRule, blended, rerank
 from tests.toy import ToyEncoder
 
@@ -57,7 +56,7 @@ def test_the_flow_alone_turns_the_first_hits_round_and_leaves_the_rest(
     query = Query((Term.text("red"),))
     hits = retriever.search(query)
 
-    again = rerank(
+    done = rerank(
         hits,
         query,
         collection=retriever.collection,
@@ -65,31 +64,12 @@ def test_the_flow_alone_turns_the_first_hits_round_and_leaves_the_rest(
         rule=RerankRule(top=4, weight=1),
     )
 
+    again = done.hits
+    assert (done.judged, done.left) == (4, 0)
     assert [hit.record.id for hit in again[:4]] == [hit.record.id for hit in hits[3::-1]]
     assert again[4:] == hits[4:]
     assert [hit.rank for hit in again] == [hit.rank for hit in hits]
     assert {hit.record.id: hit.score for hit in again} == {h.record.id: h.score for h in hits}
-
-
-def test_weak_hits_stay_behind_the_others(retriever: Retriever) -> None:
-    query = Query((Term.text("red"),))
-    marks = [False, False, True, True, True]
-    hits = [
-        replace(hit, judgement=Judgement(percentile=50.0, expected=1.0, weak=weak))
-        for hit, weak in zip(retriever.search(query), marks, strict=False)
-    ]
-
-    again = rerank(
-        hits,
-        query,
-        collection=retriever.collection,
-        flow=flow(backwards),
-        rule=RerankRule(top=4, weight=1),
-    )
-
-    turned = [hits[place].record.id for place in (1, 0, 3, 2, 4)]
-    assert [hit.record.id for hit in again] == turned
-    assert [hit.judgement.weak for hit in again if hit.judgement] == marks
 
 
 def test_no_weight_changes_nothing(retriever: Retriever) -> None:
@@ -101,7 +81,7 @@ def test_no_weight_changes_nothing(retriever: Retriever) -> None:
         collection=retriever.collection,
         flow=flow(backwards),
         rule=RerankRule(weight=0),
-    )
+    ).hits
 
     assert [replace(hit, flow_rank=None) for hit in kept] == hits
     assert [hit.flow_rank for hit in kept] == [hit.rank for hit in hits]
@@ -126,6 +106,19 @@ def test_every_wanted_part_is_asked_about_and_no_other(
     rerank(retriever.search(query), query, collection=retriever.collection, flow=flow(note))
 
     assert asked == [Modality.TEXT, Modality.IMAGE]
+
+
+def test_words_are_asked_about_without_quotation_marks(retriever: Retriever) -> None:
+    asked: list[object] = []
+
+    def note(query: MediaItem, candidates: np.ndarray, kinds: Sequence[Modality]) -> np.ndarray:
+        asked.append(query.content)
+        return backwards(query, candidates, kinds)
+
+    query = Query((Term.text('a "red barn"'),))
+    rerank(retriever.search(query), query, collection=retriever.collection, flow=flow(note))
+
+    assert asked == ["a red barn"]
 
 
 def test_what_cannot_be_judged_is_refused(retriever: Retriever) -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer import Collection, ingest
+from indexer import Collection, Merge, SearchMode, ingest
 from omni_encoder import CollectionError, MediaItem, MediaLayout, Modality, QueryError
+from omni_encoder.item_codes import ItemCodes, Score
 from retrieval import Hit, Hybrid, Query, Retriever, Term
 from retrieval.hybrid import fuse
 from retrieval.imagine import fused
 from retrieval.query import Imagine
-from retrieval.rerank import Flow, RerankRule
+from retrieval.rerank import CodeFlow, Flow, RerankRule
 from retrieval.reranker import search_reranked
 from tests.toy import ToyEncoder
 
@@ -111,6 +112,22 @@ def test_a_weight_near_nothing_changes_no_order_and_none_loads_no_flow(
     assert done.seconds > 0
 
 
+@pytest.mark.parametrize("score", ["s1", "s2", "s3"])
+def test_without_a_weight_more_of_the_nearest_than_words_look_at_change_nothing(
+    retriever: Retriever, monkeypatch: pytest.MonkeyPatch, score: Score
+) -> None:
+    monkeypatch.setattr("retrieval.retriever.DEPTH", 3)
+    query = replace(QUERY, k=3)
+    plain = retriever.search(query)
+    deeper = retriever.search(query, depth=30)
+    assert [hit.vector_rank for hit in deeper] != [hit.vector_rank for hit in plain]
+
+    hits, done = search_reranked(retriever, query, RerankRule(top=30, weight=0, score=score))
+
+    assert hits == plain
+    assert done.judged == 0
+
+
 def test_fewer_hits_than_are_judged_may_be_wanted(retriever: Retriever) -> None:
     few = replace(BARE, k=2)
     hits, done = search_reranked(retriever, few, RerankRule(top=6, weight=1))
@@ -151,8 +168,46 @@ def test_what_cannot_be_judged_is_said_before_a_flow_is_loaded(
     with pytest.raises(QueryError, match="words"):
         search_reranked(retriever, like, RerankRule(weight=1))
     with pytest.raises(CollectionError, match="keeps no codes"):
-        search_reranked(retriever, QUERY, RerankRule(score="s2"))
+        search_reranked(retriever, QUERY, RerankRule(weight=1, score="s2"))
     texts = Query(BARE.terms, modalities=(Modality.TEXT,))
     with pytest.raises(QueryError, match="s3 can't judge texts"):
-        search_reranked(retriever, texts, RerankRule(score="s3"))
+        search_reranked(retriever, texts, RerankRule(weight=1, score="s3"))
     assert loads == []
+
+
+@pytest.mark.parametrize("merge", [Merge.RANK, Merge.STANDARD])
+def test_another_order_of_kinds_than_by_cosine_is_refused(
+    retriever: Retriever, loads: list[int], merge: Merge
+) -> None:
+    query = replace(QUERY, mode=SearchMode(merge=merge))
+
+    with pytest.raises(QueryError, match="by cosine alone"):
+        search_reranked(retriever, query, RerankRule(weight=1))
+    assert loads == []
+
+
+def test_a_collection_of_texts_needs_no_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for word in ("harbour", "meadow"):
+        (tmp_path / f"{word}.txt").write_text(f"a {word}")
+    with Collection.create(tmp_path / "collection", ToyEncoder().spec) as collection:
+        ingest([tmp_path], collection, ToyEncoder())
+
+    def by_length(texts: Sequence[str]) -> list[ItemCodes]:
+        return [ItemCodes(np.zeros((2, 1), np.int64), float(len(one)), 0.0) for one in texts]
+
+    def judge(_q: MediaItem, found: Sequence[ItemCodes], _k: Sequence[Modality]) -> np.ndarray:
+        return np.array([codes.prior for codes in found])
+
+    monkeypatch.setattr(
+        "retrieval.reranker.load_code_flow",
+        lambda _score: CodeFlow(judge, "0" * 32, ToyEncoder().spec.layout, by_length),
+    )
+    with Retriever.open(tmp_path / "collection", encoder=ToyEncoder()) as retriever:
+        hits, done = search_reranked(retriever, BARE, RerankRule(weight=1, score="s2"))
+        with pytest.raises(QueryError, match="s3 can't judge texts"):
+            search_reranked(retriever, BARE, RerankRule(weight=1, score="s3"))
+
+    assert done.judged == 2
+    assert [hit.record.text for hit in hits] == ["a harbour", "a meadow"]

@@ -2,9 +2,9 @@
 
 Question: how much of a whole `omnidex search` process is ours? A collection of made texts is
 indexed once; then the search process and one that only imports torch are timed turn about, after a
-turn that warms the file cache up. Reading: `ratio` is the median of search / import. A search by words
-encodes them in numpy, so it can be below 1; a query that is no text would be above. A collection's
-own item as a query (`--like`) encodes nothing, which `like_ratio` measures.
+turn that warms the file cache up. Reading: `ratio` is the median of search / import. A search by
+words encodes them in numpy, so it can be below 1; a query that is no text would be above. A
+collection's own item as a query (`--like`) encodes nothing, which `like_ratio` measures.
 
 `cached_like_ratio` is of CPU times: `--like` over a collection of `items` made items, whose cache
 is there, against importing what it can't do without. At most `cached_like_target` is wanted.

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 FORMAT = "omnidex-omni-1"
-# Raise it when the forward pass or the preprocessing changes vectors so much that earlier ones can't
-# be searched beside them.
+# Raise it when the forward pass or the preprocessing changes vectors so much that earlier ones
+# can't be searched beside them.
 FORWARD_VERSION = 1
 
 

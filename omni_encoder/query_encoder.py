@@ -12,7 +12,7 @@ from .shipped import shipped_checkpoint
 from .text_side import TextSide
 from .types import Encoder, EncoderSpec, JointEncoder, MediaItem, Modality
 
-# More words than these are faster in torch, its import included.
+# More letters than these are read faster by torch, its import included.
 _MOST_LETTERS = 2000
 
 

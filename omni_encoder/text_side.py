@@ -36,6 +36,7 @@ class TextSide:
             name: What the encoder is called in collections.
 
         Raises:
+            CheckpointError: Its tokenizer can't be read.
             KeyError, TypeError, ValueError: It is no checkpoint of ours, or damaged.
         """
         if metadata["format"] != FORMAT:
@@ -65,7 +66,8 @@ class TextSide:
         """Read a checkpoint.
 
         Raises:
-            OSError, SafetensorError, KeyError, TypeError, ValueError: See `TextSide`.
+            OSError, SafetensorError: The file is missing, or no safetensors file.
+            CheckpointError, KeyError, TypeError, ValueError: See `TextSide`.
         """
         from safetensors import safe_open
 

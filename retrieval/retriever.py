@@ -151,7 +151,7 @@ class Retriever:
         Args:
             query: What is asked.
             reorder: Puts the nearest in another order, which then counts as that of the vectors:
-                words and what is imagined are fused with it. See `rerank.Reranker`.
+                words and what is imagined are fused with it. See `reranker.Reranker`.
             depth: How many of the nearest that needs at least.
 
         Returns:

@@ -26,7 +26,7 @@ from .flow_generate import (
     text_slots,
 )
 from .flow_low_rank import is_own
-from .flow_model import CodeInput, FlowModel, Part
+from .flow_model import CodeInput, FlowModel, Part, grid_of
 from .flow_neighbours import NeighbourNoise
 from .flow_noise import KeyedNoise
 from .losses import info_nce
@@ -79,6 +79,7 @@ class VariantModel:
             Tokenizers({Modality.IMAGE: drawer}, digest, {}),
             rank=settings.rank,
             kind=_TwoCodes,
+            causal=variant.in_order,
         )
         self.model, self.paths = flow.model, flow.paths
         assert isinstance(self.model, _TwoCodes)
@@ -88,7 +89,12 @@ class VariantModel:
         self.backbone = backbone
         if reader is not drawer:
             width = backbone.config.width
-            self.model.other = CodeInput(reader.books.vectors().detach(), POSITIONS, width)
+            self.model.other = CodeInput(
+                reader.books.vectors().detach(),
+                grid_of(Modality.IMAGE, POSITIONS),
+                width,
+                causal=variant.in_order,
+            )
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad = is_own(name)
         self.near = NeighbourNoise(self.paths[Modality.TEXT][0], count=64)

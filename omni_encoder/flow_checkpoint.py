@@ -30,7 +30,7 @@ from .stored import write_stored
 from .token_checkpoint import Tokenizers, read_tensors, towers_digest
 from .types import Modality
 
-FORMAT = "omnidex-flow-2"
+FORMAT = "omnidex-flow-3"
 START_ID, END_ID, PAD_ID = 101, 102, 0  # [CLS]; [SEP] serves as <EOS>
 _CONTROL = (100, START_ID, 103)  # [UNK], [CLS], [MASK]
 
@@ -57,6 +57,7 @@ def new_flow(
     inner: int = 128,
     rank: int = 48,
     kind: type[FlowModel] = FlowModel,
+    causal: bool = False,
     sharpness: Mapping[str, Sequence[float]] | None = None,
 ) -> Flow:
     """A model that starts from an encoder's backbone, with fresh inputs and heads.
@@ -67,13 +68,15 @@ def new_flow(
         inner: Inner width of the code heads.
         rank: Of the backbone's corrections.
         kind: What is built.
+        causal: See `CodeInput`.
         sharpness: `c` of the paths by modality, a number a codebook; None calibrates them.
     """
     books = {
         modality: tokenizer.books.vectors().detach().clone()
         for modality, tokenizer in tokenizers.by_modality.items()
     }
-    model = kind(copy.deepcopy(network), books, slots=dict.fromkeys(books, POSITIONS), inner=inner)
+    slots = dict.fromkeys(books, POSITIONS)
+    model = kind(copy.deepcopy(network), books, slots=slots, inner=inner, causal=causal)
     correct(_backbone(model), rank)
     words = network.text.words.weight.detach().clone()
     words[[END_ID, PAD_ID]] = 0  # isolated: equally far from every word
@@ -92,6 +95,29 @@ def new_flow(
         (c,) = sharpness[Modality.TEXT]
         paths[Modality.TEXT] = [MetricPath(words, support=support, c=c)]
     return Flow(model.eval(), paths, {})
+
+
+def begin_from(path: Path, flow: Flow) -> None:
+    """Take over what a stored generating half has in common with a new one; the rest stays fresh.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, of another format, or belongs to another
+            encoder or another rank of corrections.
+    """
+    tensors, metadata = read_tensors(path, FORMAT)
+    if metadata["towers"] != towers_digest(_network(flow.model)):
+        raise CheckpointError(f"{path} belongs to another encoder", hint="leave `start` out")
+    own = {n: t for n, t in flow.model.state_dict().items() if is_own(n)}
+    fitting = {
+        name: tensor
+        for name, tensor in unpacked(tensors).items()
+        if name in own and own[name].shape == tensor.shape
+    }
+    if not any(name.endswith(".a") for name in fitting):
+        raise CheckpointError(
+            f"{path} has corrections of another rank", hint="take its rank, or leave `start` out"
+        )
+    flow.model.load_state_dict(fitting, strict=False)
 
 
 def save_flow(flow: Flow, path: Path) -> None:

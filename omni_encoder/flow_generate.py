@@ -7,12 +7,15 @@ as one block of noise, and blocks are added while the model is not sure that the
 # What torch returns is typed only in part; it is checked where it is named or passed on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .flow_cache import Attention, CacheRule, Reader
 from .flow_model import FlowModel, Part
@@ -24,6 +27,7 @@ from .flow_score import cross_entropy
 from .types import Modality
 
 Paths = Mapping[Modality, Sequence[MetricPath]]
+Precision = Literal["float32", "bfloat16"]
 _KEY_BITS = 32  # of a row's key; what is above numbers the piece
 _HOLD = 4  # what random numbers are for; the sampler has 1 to 3
 
@@ -102,6 +106,7 @@ def flow_loss(
     generator: torch.Generator,
     drop: float = 0.1,
     words: NeighbourNoise | None = None,
+    precision: Precision = "float32",
 ) -> Tensor:
     """Cross-entropy of the target part's clean tokens, one random time a row.
 
@@ -112,6 +117,7 @@ def flow_loss(
         generator: Where times, noise and dropping come from.
         drop: Share of rows whose condition is dropped, which guidance needs.
         words: Cheaper noise of the same law for words; None writes the law out.
+        precision: What the model's maps multiply in; noise and the loss stay in float32.
     """
     at = next(i for i, part in enumerate(parts) if part.target)
     target = parts[at]
@@ -124,10 +130,25 @@ def flow_loss(
     else:
         noised = _blurred(paths[target.modality], target.tokens, t, generator)
     sequence = [*parts[:at], replace(target, tokens=noised), *parts[at + 1 :]]
-    hidden = model.hidden(sequence, dropped=dropped)
-    rows, clean = hidden[target.real], target.tokens[target.real]
-    logits = [book[None] for book in model.logits(target.modality, rows, clean)]
+    with _multiplying_in(precision, target.tokens.device):
+        hidden = model.hidden(sequence, dropped=dropped)
+        rows, clean = hidden[target.real], target.tokens[target.real]
+        logits = [book[None].float() for book in model.logits(target.modality, rows, clean)]
     return cross_entropy(logits, clean[None], torch.ones(1, len(rows), dtype=torch.bool))
+
+
+@contextmanager
+def _multiplying_in(precision: Precision, device: torch.device) -> Generator[None]:
+    """Run the model's maps in a precision."""
+    if precision == "float32":
+        yield
+        return
+    with ExitStack() as held:
+        held.enter_context(torch.autocast(device.type, torch.bfloat16))
+        if device.type == "cpu":
+            # There the fused attention goes back through bfloat16 three times as slowly as this.
+            held.enter_context(sdpa_kernel(SDPBackend.MATH))
+        yield
 
 
 def _blurred(

@@ -66,22 +66,76 @@ def place(frame: int, turn: int, width: int) -> Float[Tensor, " width"]:
     return 0.02 * torch.cat(halves)
 
 
-class CodeInput(nn.Module):
-    """Codes of one kind of media as tokens of the backbone's width, between two markers."""
+_AROUND = 5  # slots that enter together along a row, and along a column
+_PLACE = 0.2  # how large places are: about as large as code vectors
 
-    def __init__(self, codebooks: Float[Tensor, "books codes dim"], slots: int, width: int) -> None:
+
+def grid_places(grid: tuple[int, int], width: int) -> Float[Tensor, "slots width"]:
+    """Where each slot lies: sinusoids of its row, then of its column, of periods from 6 slots on.
+
+    Fixed at the start and trained on. Small random numbers, as for words, stay a tenth of what
+    codes bring, and pictures come out as tiles in no order.
+    """
+    halves: list[Tensor] = []
+    for number, size in ((0, width // 2), (1, width - width // 2)):
+        rates = 100.0 ** -torch.linspace(0, 1, -(-size // 2))
+        angles = torch.arange(grid[number])[:, None] * rates
+        halves.append(torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)[:, :size])
+    rows, columns = halves
+    tall, wide = grid
+    both = torch.cat([rows.repeat_interleave(wide, 0), columns.repeat(tall, 1)], dim=1)
+    return _PLACE * both
+
+
+class CodeInput(nn.Module):
+    """Codes of one kind of media as tokens of the backbone's width.
+
+    A slot enters with its own codes, those of the slots around it, and its place on the grid: a
+    backbone that comes from text knows nothing of rows and columns.
+
+    Args:
+        codebooks: The code vectors.
+        grid: Rows and columns of the slots; a sound is one row.
+        width: Of the backbone.
+        causal: Whether a slot may see those before it only, row by row, as drawing in order needs.
+    """
+
+    def __init__(
+        self,
+        codebooks: Float[Tensor, "books codes dim"],
+        grid: tuple[int, int],
+        width: int,
+        *,
+        causal: bool = False,
+    ) -> None:
         super().__init__()
+        self.grid, self.causal = grid, causal
         self.register_buffer("codebooks", functional.normalize(codebooks, dim=-1))
-        self.project = nn.Linear(codebooks.shape[0] * codebooks.shape[2], width)
-        self.positions = nn.Parameter(torch.randn(slots, width) * 0.02)
+        entering = codebooks.shape[0] * codebooks.shape[2]
+        self.project = nn.Linear(entering, width)
+        tall = _AROUND if grid[0] > 1 else 1
+        self.around = nn.Parameter(torch.zeros(width, entering, tall, _AROUND))
+        self.positions = nn.Parameter(grid_places(grid, width))
 
     def forward(
         self, codes: Int[Tensor, "batch slots books"]
     ) -> Float[Tensor, "batch slots width"]:
-        """Embed codes, at most `slots` of them."""
+        """Embed codes, at most as many as the grid has slots."""
         books = self.get_buffer("codebooks")
-        vectors = books[torch.arange(len(books), device=codes.device), codes]
-        return self.project(vectors.flatten(2)) + self.positions[: codes.shape[1]]
+        vectors = books[torch.arange(len(books), device=codes.device), codes].flatten(2)
+        slots = vectors.shape[1]
+        missing = self.grid[0] * self.grid[1] - slots
+        laid = functional.pad(vectors, (0, 0, 0, missing)).transpose(1, 2).unflatten(2, self.grid)
+        around = self.around * self._before() if self.causal else self.around
+        seen = functional.conv2d(laid, around, padding=(around.shape[2] // 2, _AROUND // 2))
+        seen = seen.flatten(2).transpose(1, 2)[:, :slots]
+        return self.project(vectors) + seen + self.positions[:slots]
+
+    def _before(self) -> Float[Tensor, "tall wide"]:
+        """1 for slots around that come before the middle one."""
+        tall, wide = self.around.shape[2:]
+        numbers = torch.arange(tall * wide, device=self.around.device)
+        return (numbers < tall * wide // 2).to(self.around.dtype).view(tall, wide)
 
 
 class SubCodeHead(nn.Module):
@@ -190,16 +244,23 @@ class FreeWordHead(nn.Module):
         return self.logits(hidden)
 
 
+def grid_of(modality: Modality, slots: int) -> tuple[int, int]:
+    """Rows and columns of a kind's slots."""
+    side = math.isqrt(slots)
+    return (side, side) if modality is Modality.IMAGE and side * side == slots else (1, slots)
+
+
 class FlowModel(nn.Module):
     """The shared network with inputs and heads for codes.
 
     Args:
         network: The network whose backbone and word embeddings are shared, not copied.
         codebooks: The code vectors of each kind of media, [books, codes, dim].
-        slots: The most positions of each kind of media.
+        slots: The most positions of each kind of media; of a picture, a square number.
         inner: Inner width of the code heads.
         layers: Their layers.
         heads: Attention heads of their layers.
+        causal: See `CodeInput`.
     """
 
     def __init__(
@@ -211,12 +272,16 @@ class FlowModel(nn.Module):
         inner: int = 128,
         layers: int = 1,
         heads: int = 4,
+        causal: bool = False,
     ) -> None:
         super().__init__()
         width = network.config.backbone.width
         self.network = network
         self.inputs = nn.ModuleDict(
-            {m: CodeInput(books, slots[m], width) for m, books in codebooks.items()}
+            {
+                m: CodeInput(books, grid_of(m, slots[m]), width, causal=causal)
+                for m, books in codebooks.items()
+            }
         )
         self.heads = nn.ModuleDict(
             {

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .flow_checkpoint import END_ID, PAD_ID, START_ID, new_flow, save_flow
+from .flow_checkpoint import END_ID, PAD_ID, START_ID, begin_from, new_flow, save_flow
 from .flow_generate import block_padded, flow_loss
 from .flow_low_rank import is_own
 from .flow_model import Part
@@ -108,6 +108,8 @@ class FlowTrainer:
         self.shares = self._shares()
         torch.manual_seed(config.seed)
         self.flow = new_flow(encoder.network, tokenizers, inner=settings.inner, rank=settings.rank)
+        if settings.start is not None:
+            begin_from(settings.start, self.flow)
         words = self.flow.paths[Modality.TEXT][0]
         progress("word neighbours", 0, 1, {})
         self.near = NeighbourNoise(words, count=settings.near) if settings.near else None
@@ -186,7 +188,7 @@ class FlowTrainer:
                 values = self.validate()
                 self.progress("flow check", self.step, self.settings.steps, values)
                 append_validation(self.config.run, {"stage": "flow", "step": self.step, **values})
-        plain = {n: v for n, v in asdict(self.settings).items() if n not in ("encoder", "tokens")}
+        plain = {n: v for n, v in asdict(self.settings).items() if n not in ("encoder", "tokens", "start")}
         self.flow.training.update(config=plain, seed=self.config.seed, checks=self.validate())
         save_flow(self.flow, self.config.run / "flow.safetensors")
         return self.config.run / "flow.safetensors"
@@ -207,6 +209,7 @@ class FlowTrainer:
             generator=noise,
             drop=settings.drop,
             words=self.near,
+            precision=settings.precision,
         )
         warm = min(1.0, (self.step + 1) / settings.warmup)
         rate = warm * 0.5 * (1 + math.cos(math.pi * self.step / settings.steps))

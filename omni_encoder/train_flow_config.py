@@ -4,6 +4,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from .flow_generate import Precision
 from .train_config import TrainConfig, TrainingError, read_config
 
 
@@ -14,6 +15,8 @@ class FlowConfig:
     Attributes:
         encoder: The checkpoint to start from; the shipped one if not given.
         tokens: Its tokenizers; the shipped ones if not given.
+        start: A generating half to start from, as far as it has what this one has; fresh if not
+            given.
         steps: Steps.
         batch: Items a step.
         rate: Peak learning rate.
@@ -28,6 +31,8 @@ class FlowConfig:
         rank: Of the backbone's corrections.
         vector_noise: Longest noise added to search vectors, which are at unit length: what the
             encoder was trained on looks surer to it than what it will meet.
+        precision: What maps multiply in, `float32` or `bfloat16`. The latter is several times as
+            fast where the processor has matrix units for it (AMX) or on a GPU, and slow elsewhere.
         near: Words kept near each word for cheap noise; 0 writes the law out.
         save_every: Steps between saves.
         validate_every: Steps between validations.
@@ -35,6 +40,7 @@ class FlowConfig:
 
     encoder: Path | None = None
     tokens: Path | None = None
+    start: Path | None = None
     steps: int = 2000
     batch: int = 32
     rate: float = 1e-3
@@ -47,6 +53,7 @@ class FlowConfig:
     inner: int = 128
     rank: int = 48
     vector_noise: float = 0.6
+    precision: Precision = "float32"
     near: int = 64
     save_every: int = 100
     validate_every: int = 500
@@ -57,6 +64,8 @@ class FlowConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 <= self.drop < 1:
             raise ValueError(f"drop must be in [0, 1), got {self.drop}")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be float32 or bfloat16, got {self.precision!r}")
         if not 0 <= self.media_share <= 1:
             raise ValueError(f"media_share must be in [0, 1], got {self.media_share}")
 
@@ -72,7 +81,7 @@ def read_flow_config(path: Path) -> tuple[TrainConfig, FlowConfig]:
     unknown = sorted(table.keys() - {field.name for field in fields(FlowConfig)})
     if unknown:
         raise TrainingError(f"{path}: unknown setting flow.{unknown[0]}")
-    for name in ("encoder", "tokens"):
+    for name in ("encoder", "tokens", "start"):
         if name in table:
             table[name] = path.resolve().parent / str(table[name])
     try:

@@ -188,7 +188,11 @@ class FlowTrainer:
                 values = self.validate()
                 self.progress("flow check", self.step, self.settings.steps, values)
                 append_validation(self.config.run, {"stage": "flow", "step": self.step, **values})
-        plain = {n: v for n, v in asdict(self.settings).items() if n not in ("encoder", "tokens", "start")}
+        plain = {
+            n: v
+            for n, v in asdict(self.settings).items()
+            if n not in ("encoder", "tokens", "start")
+        }
         self.flow.training.update(config=plain, seed=self.config.seed, checks=self.validate())
         save_flow(self.flow, self.config.run / "flow.safetensors")
         return self.config.run / "flow.safetensors"

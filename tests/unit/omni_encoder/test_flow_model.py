@@ -119,7 +119,7 @@ def test_both_directions_are_learnt_and_drawn() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     generator = torch.Generator().manual_seed(0)
     model.train()
-    for step in range(240):
+    for step in range(320):
         loss = flow_loss(model, paths, directions[step % 2], generator=generator)
         optimizer.zero_grad()
         loss.backward()
@@ -141,6 +141,26 @@ def test_both_directions_are_learnt_and_drawn() -> None:
         model, paths, [last], Modality.IMAGE, slots=_SLOTS, rule=rule, keys=torch.tensor([3])
     )
     assert torch.equal(alone, codes[3:])
+
+
+def test_bfloat16_rounds_the_loss_and_its_slope_but_little() -> None:
+    model, paths = _model()
+    text, image = _pairs()
+    losses: list[float] = []
+    slopes: list[torch.Tensor] = []
+    for precision in ("float32", "bfloat16"):
+        model.zero_grad()
+        generator = torch.Generator().manual_seed(0)
+        loss = flow_loss(
+            model, paths, [text, _target(image)], generator=generator, precision=precision
+        )
+        loss.backward()
+        losses.append(loss.item())
+        slopes.append(model.whole.weight.new_tensor(model.markers.grad.flatten().tolist()))
+
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert losses[1] != losses[0]
+    assert torch.cosine_similarity(slopes[0], slopes[1], dim=0) > 0.99
 
 
 def test_an_unsure_model_gets_the_longest_text() -> None:

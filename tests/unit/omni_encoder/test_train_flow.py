@@ -110,6 +110,33 @@ def test_an_interrupted_run_equals_a_whole_one(folder: Path) -> None:
     }
 
 
+def test_a_run_begins_from_a_stored_half(folder: Path) -> None:
+    begun = "seed = 1\n" + FLOW.format(run="begun")
+    begun = begun.replace("steps = 3", "steps = 1\nwarmup = 10000")
+    (folder / "begun.toml").write_text(begun + 'start = "run/flow.safetensors"\n')
+    (folder / "fresh.toml").write_text(begun.replace('"begun"', '"fresh"'))
+
+    stored, begun_from_it, fresh = (
+        read_tensors(path, FORMAT)[0]["words.map.weight.int8"].float()
+        for path in (
+            folder / "run" / "flow.safetensors",
+            train(folder / "begun.toml"),
+            train(folder / "fresh.toml"),
+        )
+    )
+
+    assert (begun_from_it - stored).abs().mean() < 1
+    assert (fresh - stored).abs().mean() > 1
+
+
+def test_a_half_of_another_rank_is_no_beginning(folder: Path) -> None:
+    wrong = FLOW.format(run="wrong").replace("rank = 2", "rank = 3")
+    (folder / "wrong.toml").write_text(wrong + 'start = "run/flow.safetensors"\n')
+
+    with pytest.raises(CheckpointError, match="another rank"):
+        train(folder / "wrong.toml")
+
+
 def test_every_direction_is_drawn_and_a_seed_draws_the_same(folder: Path) -> None:
     generator = _generator(folder)
     rule = GenerateRule(steps=2, guidance=2.0, block=4, most_blocks=2)
@@ -162,7 +189,12 @@ def test_wrong_settings_are_named(tmp_path: Path) -> None:
     path = tmp_path / "wrong.toml"
     start = 'run = "r"\nmanifests = ["m.jsonl"]\n[flow]\n'
 
-    for line, what in (("stepz = 1", "flow.stepz"), ("drop = 1.0", "drop"), ("steps = 0", "steps")):
+    for line, what in (
+        ("stepz = 1", "flow.stepz"),
+        ("drop = 1.0", "drop"),
+        ("steps = 0", "steps"),
+        ('precision = "half"', "precision"),
+    ):
         path.write_text(start + line)
         with pytest.raises(TrainingError, match=what):
             read_flow_config(path)

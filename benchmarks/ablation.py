@@ -58,12 +58,14 @@ def run(
     """
     from omni_encoder.ablation import Study
     from omni_encoder.ablation_config import LADDER
+    from omni_encoder.flow_checkpoint import FORMAT
 
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {seeds}")
     study = Study(config, progress)
     plain = {name: str(value) for name, value in asdict(study.settings).items()}
-    key = blake3(json.dumps([plain, study.captions]).encode()).hexdigest(8)
+    # Another format is another network.
+    key = blake3(json.dumps([FORMAT, plain, study.captions]).encode()).hexdigest(8)
     kept = study.common.run / "ablation" / "runs.jsonl"
     done = _read(kept, key)
     # Seed by seed, so that a run that is cut off has compared what it has.

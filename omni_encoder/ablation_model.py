@@ -49,7 +49,7 @@ class _TwoCodes(FlowModel):
         """See `FlowModel.entered`."""
         if self.other is None or part.target or part.modality is Modality.TEXT:
             return super().entered(part)
-        return self.other(part.tokens)
+        return self.other(part.tokens, causal=part.in_order)
 
 
 class VariantModel:
@@ -79,7 +79,6 @@ class VariantModel:
             Tokenizers({Modality.IMAGE: drawer}, digest, {}),
             rank=settings.rank,
             kind=_TwoCodes,
-            causal=variant.in_order,
         )
         self.model, self.paths = flow.model, flow.paths
         assert isinstance(self.model, _TwoCodes)
@@ -93,7 +92,6 @@ class VariantModel:
                 reader.books.vectors().detach(),
                 grid_of(Modality.IMAGE, POSITIONS),
                 width,
-                causal=variant.in_order,
             )
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad = is_own(name)
@@ -149,7 +147,7 @@ class VariantModel:
     ) -> Tensor:
         """Features from which each slot of the target is guessed: those of the slot before."""
         (before, here), (tokens, real) = (
-            self.model.embed(part, dropped) for part in (condition, target)
+            self.model.embed(replace(part, in_order=True), dropped) for part in (condition, target)
         )
         hidden = self._hidden(torch.cat([before, tokens], 1), torch.cat([here, real], 1))
         start = before.shape[1]  # of the target's first marker
@@ -175,7 +173,7 @@ class VariantModel:
         return self._read(_words(ids))
 
     def _read(self, part: Part) -> Tensor:
-        tokens, real = self.model.embed(part)
+        tokens, real = self.model.embed(replace(part, in_order=self.variant.in_order))
         hidden = self._hidden(tokens, real) * real[..., None]
         return functional.normalize(hidden.sum(1) / real.sum(1, keepdim=True), dim=-1)
 

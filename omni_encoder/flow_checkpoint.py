@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from .backbone import Backbone
 from .errors import CheckpointError
@@ -31,6 +32,7 @@ from .token_checkpoint import Tokenizers, read_tensors, towers_digest
 from .types import Modality
 
 FORMAT = "omnidex-flow-3"
+_EARLIER = "omnidex-flow-2"  # without the slots around
 START_ID, END_ID, PAD_ID = 101, 102, 0  # [CLS]; [SEP] serves as <EOS>
 _CONTROL = (100, START_ID, 103)  # [UNK], [CLS], [MASK]
 
@@ -57,7 +59,6 @@ def new_flow(
     inner: int = 128,
     rank: int = 48,
     kind: type[FlowModel] = FlowModel,
-    causal: bool = False,
     sharpness: Mapping[str, Sequence[float]] | None = None,
 ) -> Flow:
     """A model that starts from an encoder's backbone, with fresh inputs and heads.
@@ -68,7 +69,6 @@ def new_flow(
         inner: Inner width of the code heads.
         rank: Of the backbone's corrections.
         kind: What is built.
-        causal: See `CodeInput`.
         sharpness: `c` of the paths by modality, a number a codebook; None calibrates them.
     """
     books = {
@@ -76,7 +76,7 @@ def new_flow(
         for modality, tokenizer in tokenizers.by_modality.items()
     }
     slots = dict.fromkeys(books, POSITIONS)
-    model = kind(copy.deepcopy(network), books, slots=slots, inner=inner, causal=causal)
+    model = kind(copy.deepcopy(network), books, slots=slots, inner=inner)
     correct(_backbone(model), rank)
     words = network.text.words.weight.detach().clone()
     words[[END_ID, PAD_ID]] = 0  # isolated: equally far from every word
@@ -97,27 +97,51 @@ def new_flow(
     return Flow(model.eval(), paths, {})
 
 
-def begin_from(path: Path, flow: Flow) -> None:
-    """Take over what a stored generating half has in common with a new one; the rest stays fresh.
+def begin_from(path: Path, flow: Flow, tokenizers: Tokenizers) -> None:
+    """Take over a stored generating half; what one of the earlier format lacks stays fresh.
 
     Raises:
-        CheckpointError: The file is missing, damaged, of another format, or belongs to another
-            encoder or another rank of corrections.
+        CheckpointError: The file is missing, damaged, of another format or size, or belongs to
+            another encoder or other tokenizers.
     """
-    tensors, metadata = read_tensors(path, FORMAT)
+    hint = "train with the settings that it had, or leave `start` out"
+    tensors, metadata = read_tensors(path, _EARLIER if _is_earlier(path) else FORMAT)
     if metadata["towers"] != towers_digest(_network(flow.model)):
-        raise CheckpointError(f"{path} belongs to another encoder", hint="leave `start` out")
+        raise CheckpointError(f"{path} belongs to another encoder", hint=hint)
+    tensors = unpacked(tensors)
+    check_codebooks(path, tensors, tokenizers, hint=hint)
+    fresh = ["codebooks"]  # the tokenizers have them in full precision
+    if metadata["format"] == _EARLIER:
+        fresh.append("positions")  # too faint to learn from
+    tensors = {n: t for n, t in tensors.items() if n.rpartition(".")[2] not in fresh}
     own = {n: t for n, t in flow.model.state_dict().items() if is_own(n)}
-    fitting = {
-        name: tensor
-        for name, tensor in unpacked(tensors).items()
-        if name in own and own[name].shape == tensor.shape
-    }
-    if not any(name.endswith(".a") for name in fitting):
-        raise CheckpointError(
-            f"{path} has corrections of another rank", hint="take its rank, or leave `start` out"
-        )
-    flow.model.load_state_dict(fitting, strict=False)
+    other = [n for n, t in tensors.items() if n not in own or own[n].shape != t.shape]
+    if other:
+        raise CheckpointError(f"{path} is of another size: {other[0]}", hint=hint)
+    flow.model.load_state_dict(tensors, strict=False)
+
+
+def _is_earlier(path: Path) -> bool:
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("format") == _EARLIER
+    except (OSError, SafetensorError):
+        return False  # reading it whole says what is wrong
+
+
+def check_codebooks(
+    path: Path, tensors: Mapping[str, torch.Tensor], tokenizers: Tokenizers, *, hint: str
+) -> None:
+    """Make sure that a stored half reads the codes of these tokenizers.
+
+    Raises:
+        CheckpointError: It reads others.
+    """
+    for modality, tokenizer in tokenizers.by_modality.items():
+        kept = tensors.get(f"inputs.{modality}.codebooks")
+        own = tokenizer.books.vectors()
+        if kept is None or kept.shape != own.shape or (kept - own).abs().max() > 1e-2:
+            raise CheckpointError(f"{path} was trained on other codes of {modality}", hint=hint)
 
 
 def save_flow(flow: Flow, path: Path) -> None:
@@ -186,14 +210,12 @@ def load_flow(path: Path, network: OmniNetwork, tokenizers: Tokenizers) -> Flow:
             f"{path} lacks the sharpness of its noise: {error}",
             hint="it was altered; fetch it again",
         ) from error
-    for modality, tokenizer in tokenizers.by_modality.items():
-        kept = tensors.get(f"inputs.{modality}.codebooks")
-        own = tokenizer.books.vectors()
-        if kept is None or kept.shape != own.shape or (kept - own).abs().max() > 1e-2:
-            raise CheckpointError(
-                f"{path} was trained on other codes of {modality}",
-                hint="train it anew after the tokenizers: omnidex train, section [flow]",
-            )
+    check_codebooks(
+        path,
+        tensors,
+        tokenizers,
+        hint="train it anew after the tokenizers: omnidex train, section [flow]",
+    )
     try:
         missing, unexpected = flow.model.load_state_dict(tensors, strict=False)
     except RuntimeError as error:  # a tensor of another size

@@ -8,7 +8,7 @@ as one block of noise, and blocks are added while the model is not sure that the
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -130,7 +130,7 @@ def flow_loss(
     else:
         noised = _blurred(paths[target.modality], target.tokens, t, generator)
     sequence = [*parts[:at], replace(target, tokens=noised), *parts[at + 1 :]]
-    with _multiplying_in(precision, target.tokens.device):
+    with _multiplying_in(precision):
         hidden = model.hidden(sequence, dropped=dropped)
         rows, clean = hidden[target.real], target.tokens[target.real]
         logits = [book[None].float() for book in model.logits(target.modality, rows, clean)]
@@ -138,16 +138,13 @@ def flow_loss(
 
 
 @contextmanager
-def _multiplying_in(precision: Precision, device: torch.device) -> Generator[None]:
-    """Run the model's maps in a precision."""
+def _multiplying_in(precision: Precision) -> Generator[None]:
+    """Run the model's maps in a precision, on the CPU."""
     if precision == "float32":
         yield
         return
-    with ExitStack() as held:
-        held.enter_context(torch.autocast(device.type, torch.bfloat16))
-        if device.type == "cpu":
-            # There the fused attention goes back through bfloat16 three times as slowly as this.
-            held.enter_context(sdpa_kernel(SDPBackend.MATH))
+    # The fused attention goes back through bfloat16 three times as slowly as the plain one.
+    with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
         yield
 
 

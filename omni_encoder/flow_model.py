@@ -40,6 +40,8 @@ class Part:
         turn: Which message of a conversation it is in, counted back from the newest, 0.
         pooled: Whether four neighbouring positions of a picture are averaged to one, as frames of
             a video are when they are only looked at.
+        in_order: Whether slots enter with codes of those before them only, as drawing slot after
+            slot needs.
     """
 
     modality: Modality
@@ -50,14 +52,15 @@ class Part:
     frame: int = 0
     turn: int = 0
     pooled: bool = False
+    in_order: bool = False
 
 
 def place(frame: int, turn: int, width: int) -> Float[Tensor, " width"]:
     """What is added to all positions of a part so that order can be seen; frame 0, turn 0: nothing.
 
     Sinusoids (Vaswani et al., 1706.03762, section 3.5) less their values at 0: the first half of
-    the numbers tells frames apart, the second turns. They are as large as fresh position
-    embeddings, hold no parameters, and leave a single picture, sound or question as it was.
+    the numbers tells frames apart, the second turns. They are as large as fresh places of
+    words, hold no parameters, and leave a single picture, sound or question as it was.
     """
     halves: list[Tensor] = []
     for number, size in ((frame, width // 2), (turn, width - width // 2)):
@@ -97,19 +100,13 @@ class CodeInput(nn.Module):
         codebooks: The code vectors.
         grid: Rows and columns of the slots; a sound is one row.
         width: Of the backbone.
-        causal: Whether a slot may see those before it only, row by row, as drawing in order needs.
     """
 
     def __init__(
-        self,
-        codebooks: Float[Tensor, "books codes dim"],
-        grid: tuple[int, int],
-        width: int,
-        *,
-        causal: bool = False,
+        self, codebooks: Float[Tensor, "books codes dim"], grid: tuple[int, int], width: int
     ) -> None:
         super().__init__()
-        self.grid, self.causal = grid, causal
+        self.grid = grid
         self.register_buffer("codebooks", functional.normalize(codebooks, dim=-1))
         entering = codebooks.shape[0] * codebooks.shape[2]
         self.project = nn.Linear(entering, width)
@@ -118,18 +115,30 @@ class CodeInput(nn.Module):
         self.positions = nn.Parameter(grid_places(grid, width))
 
     def forward(
-        self, codes: Int[Tensor, "batch slots books"]
+        self, codes: Int[Tensor, "batch slots books"], *, causal: bool = False
     ) -> Float[Tensor, "batch slots width"]:
-        """Embed codes, at most as many as the grid has slots."""
+        """Embed codes, at most as many as the grid has slots; missing ones are as nothing.
+
+        Args:
+            codes: Row by row.
+            causal: Whether a slot sees those before it only.
+        """
         books = self.get_buffer("codebooks")
         vectors = books[torch.arange(len(books), device=codes.device), codes].flatten(2)
-        slots = vectors.shape[1]
-        missing = self.grid[0] * self.grid[1] - slots
-        laid = functional.pad(vectors, (0, 0, 0, missing)).transpose(1, 2).unflatten(2, self.grid)
-        around = self.around * self._before() if self.causal else self.around
-        seen = functional.conv2d(laid, around, padding=(around.shape[2] // 2, _AROUND // 2))
-        seen = seen.flatten(2).transpose(1, 2)[:, :slots]
-        return self.project(vectors) + seen + self.positions[:slots]
+        slots, wide = vectors.shape[1], self.grid[1]
+        rows = -(-slots // wide)
+        laid = functional.pad(vectors, (0, 0, 0, rows * wide - slots))
+        around = self.around * self._before() if causal else self.around
+        seen = functional.conv2d(
+            laid.transpose(1, 2).unflatten(2, (rows, wide)),
+            around,
+            padding=(around.shape[2] // 2, _AROUND // 2),
+        )
+        return (
+            self.project(vectors)
+            + seen.flatten(2).transpose(1, 2)[:, :slots]
+            + (self.positions[:slots])
+        )
 
     def _before(self) -> Float[Tensor, "tall wide"]:
         """1 for slots around that come before the middle one."""
@@ -245,9 +254,17 @@ class FreeWordHead(nn.Module):
 
 
 def grid_of(modality: Modality, slots: int) -> tuple[int, int]:
-    """Rows and columns of a kind's slots."""
+    """Rows and columns of a kind's slots.
+
+    Raises:
+        ValueError: A picture's slots make no square.
+    """
+    if modality is not Modality.IMAGE:
+        return 1, slots
     side = math.isqrt(slots)
-    return (side, side) if modality is Modality.IMAGE and side * side == slots else (1, slots)
+    if side * side != slots:
+        raise ValueError(f"a picture must have a square number of slots, got {slots}")
+    return side, side
 
 
 class FlowModel(nn.Module):
@@ -260,7 +277,6 @@ class FlowModel(nn.Module):
         inner: Inner width of the code heads.
         layers: Their layers.
         heads: Attention heads of their layers.
-        causal: See `CodeInput`.
     """
 
     def __init__(
@@ -272,16 +288,12 @@ class FlowModel(nn.Module):
         inner: int = 128,
         layers: int = 1,
         heads: int = 4,
-        causal: bool = False,
     ) -> None:
         super().__init__()
         width = network.config.backbone.width
         self.network = network
         self.inputs = nn.ModuleDict(
-            {
-                m: CodeInput(books, grid_of(m, slots[m]), width, causal=causal)
-                for m, books in codebooks.items()
-            }
+            {m: CodeInput(books, grid_of(m, slots[m]), width) for m, books in codebooks.items()}
         )
         self.heads = nn.ModuleDict(
             {
@@ -361,7 +373,7 @@ class FlowModel(nn.Module):
             return self.null.new_zeros(len(part.real), 0, len(self.null))
         if part.modality is Modality.TEXT:
             return self.network.text(part.tokens[..., 0])
-        return self.inputs[part.modality](part.tokens)
+        return self.inputs[part.modality](part.tokens, causal=part.in_order)
 
     def logits(
         self,

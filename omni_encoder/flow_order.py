@@ -12,7 +12,7 @@ little about a model trained in order.
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Int
@@ -74,7 +74,14 @@ class _Ordered:
 
     def __call__(self, target: Part, slot: int) -> Tensor:
         """Features at a slot; the slot before, or the marker, joins what is kept."""
-        tokens, real = self.model.embed(target)
+        # Up to this slot, and without what is still noise, so that what is kept stays true.
+        drawn = replace(
+            target,
+            tokens=target.tokens[:, : slot + 1],
+            real=target.real[:, : slot + 1],
+            in_order=True,
+        )
+        tokens, real = self.model.embed(drawn)
         two = slice(slot, slot + 2)
         hidden, made = self.backbone.remembering(tokens[:, two], real[:, two], before=self.memory)
         self.memory = _joined(self.memory, made.part(slice(1)))

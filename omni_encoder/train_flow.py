@@ -16,10 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from blake3 import blake3
 from torch import Tensor
 from torch.nn import functional
 
-from .flow_checkpoint import END_ID, PAD_ID, START_ID, begin_from, new_flow, save_flow
+from .errors import CheckpointError
+from .flow_checkpoint import END_ID, FORMAT, PAD_ID, START_ID, begin_from, new_flow, save_flow
 from .flow_generate import block_padded, flow_loss
 from .flow_low_rank import is_own
 from .flow_model import Part
@@ -108,8 +110,12 @@ class FlowTrainer:
         self.shares = self._shares()
         torch.manual_seed(config.seed)
         self.flow = new_flow(encoder.network, tokenizers, inner=settings.inner, rank=settings.rank)
-        if settings.start is not None:
-            begin_from(settings.start, self.flow)
+        self.aim: dict[str, object] = {
+            "format": FORMAT,
+            "start": "" if settings.start is None else _digest(settings.start),
+            "sizes": [settings.inner, settings.rank],
+            "precision": settings.precision,
+        }
         words = self.flow.paths[Modality.TEXT][0]
         progress("word neighbours", 0, 1, {})
         self.near = NeighbourNoise(words, count=settings.near) if settings.near else None
@@ -176,6 +182,8 @@ class FlowTrainer:
         saved = self.config.run / "flow.pt"
         if resume and saved.exists():
             self._restore(saved)
+        elif self.settings.start is not None:
+            begin_from(self.settings.start, self.flow, self.tokenizers)
         self.flow.model.train()
         while self.step < self.settings.steps:
             values = self._take_step()
@@ -194,6 +202,8 @@ class FlowTrainer:
             if n not in ("encoder", "tokens", "start")
         }
         self.flow.training.update(config=plain, seed=self.config.seed, checks=self.validate())
+        if self.aim["start"]:
+            self.flow.training["start"] = self.aim["start"]
         save_flow(self.flow, self.config.run / "flow.safetensors")
         return self.config.run / "flow.safetensors"
 
@@ -334,6 +344,7 @@ class FlowTrainer:
                 "step": self.step,
                 "trained": {n: p.detach() for n, p in self._trained().items()},
                 "optimizer": self.optimizer.state_dict(),
+                "aim": self.aim,
             },
             path,
         )
@@ -341,11 +352,30 @@ class FlowTrainer:
 
     def _restore(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)
+        if state.get("aim") != self.aim:
+            raise TrainingError(
+                f"{path} was trained with another start, precision, inner or rank, or long ago",
+                hint="give this training a run folder of its own",
+            )
         with torch.no_grad():
             for name, parameter in self._trained().items():
                 parameter.copy_(state["trained"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+
+
+def _digest(path: Path) -> str:
+    """Of a stored half that a run begins from.
+
+    Raises:
+        CheckpointError: The file can't be read.
+    """
+    try:
+        return blake3(path.read_bytes()).hexdigest(16)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} can't be read: {error.strerror}", hint="see `start`"
+        ) from error
 
 
 def _rolled(part: Part) -> Part:

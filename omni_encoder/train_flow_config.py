@@ -15,8 +15,7 @@ class FlowConfig:
     Attributes:
         encoder: The checkpoint to start from; the shipped one if not given.
         tokens: Its tokenizers; the shipped ones if not given.
-        start: A generating half to start from, as far as it has what this one has; fresh if not
-            given.
+        start: A generating half of the same sizes and tokenizers to start from; fresh if not given.
         steps: Steps.
         batch: Items a step.
         rate: Peak learning rate.
@@ -31,8 +30,8 @@ class FlowConfig:
         rank: Of the backbone's corrections.
         vector_noise: Longest noise added to search vectors, which are at unit length: what the
             encoder was trained on looks surer to it than what it will meet.
-        precision: What maps multiply in, `float32` or `bfloat16`. The latter is several times as
-            fast where the processor has matrix units for it (AMX) or on a GPU, and slow elsewhere.
+        precision: What maps multiply in, `float32` or `bfloat16`. A step by the latter takes six
+            tenths of the time where the processor has matrix units for it (AMX), more elsewhere.
         near: Words kept near each word for cheap noise; 0 writes the law out.
         save_every: Steps between saves.
         validate_every: Steps between validations.

@@ -13,6 +13,7 @@ from omni_encoder.flow_checkpoint import FORMAT
 from omni_encoder.flow_generate import GenerateRule
 from omni_encoder.generator import OmniGenerator
 from omni_encoder.model import tiny_checkpoint
+from omni_encoder.stored import read_stored, write_stored
 from omni_encoder.token_checkpoint import read_tensors
 from omni_encoder.train_config import TrainingError
 from omni_encoder.train_flow_config import read_flow_config
@@ -133,8 +134,49 @@ def test_a_half_of_another_rank_is_no_beginning(folder: Path) -> None:
     wrong = FLOW.format(run="wrong").replace("rank = 2", "rank = 3")
     (folder / "wrong.toml").write_text(wrong + 'start = "run/flow.safetensors"\n')
 
-    with pytest.raises(CheckpointError, match="another rank"):
+    with pytest.raises(CheckpointError, match="another size"):
         train(folder / "wrong.toml")
+
+
+def test_a_begun_run_goes_on_after_an_interruption(folder: Path) -> None:
+    begun = FLOW.format(run="cut") + 'start = "run/flow.safetensors"\nprecision = "bfloat16"\n'
+    (folder / "cut.toml").write_text(begun)
+    (folder / "uncut.toml").write_text(begun.replace('"cut"', '"uncut"'))
+
+    def interrupt(phase: str, done: int, total: int, values: dict[str, float]) -> None:
+        if (phase, done) == ("flow", 3):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(folder / "cut.toml", progress=interrupt)
+    resumed, meta = read_tensors(train(folder / "cut.toml"), FORMAT)
+    whole, _ = read_tensors(train(folder / "uncut.toml"), FORMAT)
+
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
+    assert json.loads(meta["training"])["start"]
+    (folder / "cut.toml").write_text(begun.replace("bfloat16", "float32"))
+    with pytest.raises(TrainingError, match="another start, precision"):
+        train(folder / "cut.toml")
+
+
+def test_a_half_of_the_earlier_format_begins_a_run_with_fresh_places(folder: Path) -> None:
+    stored = read_stored(folder / "run" / "flow.safetensors", FORMAT)
+    old = {n: t for n, t in stored.tensors.items() if not n.endswith(".around")}
+    old = {n: t * 0 if n.endswith(".positions") else t for n, t in old.items()}
+    write_stored(old, stored.metadata | {"format": "omnidex-flow-2"}, folder / "old.safetensors")
+    begun = FLOW.format(run="older").replace("steps = 3", "steps = 1\nwarmup = 10000")
+    (folder / "older.toml").write_text(begun + 'start = "old.safetensors"\n')
+
+    made, _ = read_tensors(train(folder / "older.toml"), FORMAT)
+
+    assert made["inputs.image.positions"].abs().max() > 0.1
+    torch.testing.assert_close(made["null"], stored.tensors["null"].float(), atol=1e-3, rtol=0)
+    with pytest.raises(CheckpointError, match="not an omnidex file of format omnidex-flow-3"):
+        OmniGenerator.load(
+            encoder=folder / "tiny.safetensors",
+            tokens=folder / "run" / "tokens.safetensors",
+            flow=folder / "old.safetensors",
+        )
 
 
 def test_every_direction_is_drawn_and_a_seed_draws_the_same(folder: Path) -> None:
@@ -177,6 +219,10 @@ def test_parts_of_different_models_are_refused(folder: Path, tmp_path: Path) -> 
     )
     other = train(tmp_path / "other.toml")
 
+    begun = FLOW.format(run=tmp_path / "run").replace('"run/tokens', f'"{other.parent}/tokens')
+    (folder / "begun-other.toml").write_text(begun + 'start = "run/flow.safetensors"\n')
+    with pytest.raises(CheckpointError, match="other codes"):
+        train(folder / "begun-other.toml")
     with pytest.raises(CheckpointError, match="other codes"):
         OmniGenerator.load(
             encoder=folder / "tiny.safetensors",

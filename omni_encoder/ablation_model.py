@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from .ablation_config import AblationConfig, Variant
 from .backbone import Backbone, BackboneLayer
+from .code_input import CodeInput, grid_of
 from .flow_checkpoint import END_ID, PAD_ID, new_flow
 from .flow_generate import (
     GenerateRule,
@@ -26,7 +27,7 @@ from .flow_generate import (
     text_slots,
 )
 from .flow_low_rank import is_own
-from .flow_model import CodeInput, FlowModel, Part, grid_of
+from .flow_model import FlowModel, Part
 from .flow_neighbours import NeighbourNoise
 from .flow_noise import KeyedNoise
 from .losses import info_nce

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from omni_encoder.flow_model import CodeInput, grid_of, grid_places
+from omni_encoder.code_input import CodeInput, grid_of, grid_places
 from omni_encoder.types import Modality
 
 _GRID = (8, 8)

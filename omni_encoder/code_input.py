@@ -80,7 +80,7 @@ class CodeInput(nn.Module):
         return (
             self.project(vectors)
             + seen.flatten(2).transpose(1, 2)[:, :slots]
-            + (self.positions[:slots])
+            + self.positions[:slots]
         )
 
     def _before(self) -> Float[Tensor, "tall wide"]:

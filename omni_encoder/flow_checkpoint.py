@@ -112,10 +112,15 @@ def begin_from(path: Path, flow: Flow, tokenizers: Tokenizers) -> None:
     check_codebooks(path, tensors, tokenizers, hint=hint)
     fresh = ["codebooks"]  # the tokenizers have them in full precision
     if metadata["format"] == _EARLIER:
-        fresh.append("positions")  # too faint to learn from
+        fresh += ["around", "positions"]  # it has none of the former, and the latter too faint
     tensors = {n: t for n, t in tensors.items() if n.rpartition(".")[2] not in fresh}
-    own = {n: t for n, t in flow.model.state_dict().items() if is_own(n)}
+    own = {
+        name: tensor
+        for name, tensor in flow.model.state_dict().items()
+        if is_own(name) and name.rpartition(".")[2] not in fresh
+    }
     other = [n for n, t in tensors.items() if n not in own or own[n].shape != t.shape]
+    other += sorted(own.keys() - tensors.keys())
     if other:
         raise CheckpointError(f"{path} is of another size: {other[0]}", hint=hint)
     flow.model.load_state_dict(tensors, strict=False)

@@ -143,7 +143,7 @@ def _multiplying_in(precision: Precision) -> Generator[None]:
     if precision == "float32":
         yield
         return
-    # The fused attention goes back through bfloat16 three times as slowly as the plain one.
+    # The fused attention goes back through bfloat16 2.5 times as slowly as the plain one.
     with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
         yield
 

@@ -354,7 +354,7 @@ class FlowTrainer:
         state = torch.load(path, weights_only=True)
         if state.get("aim") != self.aim:
             raise TrainingError(
-                f"{path} was trained with another start, precision, inner or rank, or long ago",
+                f"{path} is of another start, precision, inner or rank, or an earlier version",
                 hint="give this training a run folder of its own",
             )
         with torch.no_grad():

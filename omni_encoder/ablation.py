@@ -30,6 +30,7 @@ from torch import Tensor
 
 from .ablation_config import Codes, Variant, read_ablation_config
 from .ablation_model import VariantModel
+from .flow_neighbours import NeighbourNoise
 from .model import OmniEncoder, centred
 from .shipped import shipped_checkpoint
 from .tokenizer import MediaTokenizer
@@ -105,13 +106,17 @@ class Study:
         self.captions: list[str] = list(
             dict.fromkeys(c for captions in self.held for c in captions)
         )
+        self._near: NeighbourNoise | None = None  # words are noised alike in all
         self._made: dict[tuple[Codes, int], MediaTokenizer] = {}
 
     def run(self, variant: Variant, seed: int) -> Outcome:
         """Train a variant, and let it find, draw and caption what was held out."""
         reader, drawer = (self._tokenizer(kind, seed) for kind in (variant.reads, variant.draws))
         torch.manual_seed(seed)
-        trained = VariantModel(variant, self.settings, self.encoder, reader, drawer)
+        trained = VariantModel(
+            variant, self.settings, self.encoder, reader, drawer, near=self._near
+        )
+        self._near = trained.near
         self._train(trained, reader, drawer, seed)
         trained.model.eval()
         with torch.no_grad():

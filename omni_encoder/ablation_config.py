@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+from .flow_generate import Precision
 from .train_config import TrainConfig, TrainingError, read_config
 
 Codes = Literal["meaning", "pixels", "both"]
@@ -51,6 +52,8 @@ class AblationConfig:
         rank: Of their corrections.
         rate: Peak learning rate; it falls to zero as a cosine.
         warmup: Steps until it peaks.
+        precision: What maps multiply in while training, `float32` or `bfloat16`; noise, losses and
+            what is measured are in float32.
         words: Longest caption, in tokens.
         block: Texts of a dynamic length are padded to a multiple of so many tokens.
         drawn: How many held-out items are drawn and captioned.
@@ -65,6 +68,7 @@ class AblationConfig:
     rank: int = 48
     rate: float = 1e-3
     warmup: int = 30
+    precision: Precision = "float32"
     words: int = 30
     block: int = 16
     drawn: int = 100
@@ -75,6 +79,8 @@ class AblationConfig:
             value: object = getattr(self, field.name)
             if field.name != "encoder" and isinstance(value, int | float) and value <= 0:
                 raise ValueError(f"{field.name} must be more than 0, got {value}")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be float32 or bfloat16, got {self.precision!r}")
         if self.batch < 2:
             raise ValueError(f"batch must be at least 2, got {self.batch}")
 

@@ -23,6 +23,7 @@ from .flow_generate import (
     chooser,
     flow_loss,
     generate,
+    multiplying_in,
     temperature_of,
     text_slots,
 )
@@ -39,6 +40,7 @@ from .types import Modality
 
 _SCALE = 20.0  # of cosines in the contrastive loss
 _ORDER = 6  # what random numbers are for
+_DRAWN = 32  # items that are drawn at once
 
 
 class _TwoCodes(FlowModel):
@@ -63,6 +65,8 @@ class VariantModel:
         encoder: OmniEncoder,
         reader: MediaTokenizer,
         drawer: MediaTokenizer,
+        *,
+        near: NeighbourNoise | None = None,
     ) -> None:
         """A fresh network.
 
@@ -72,6 +76,7 @@ class VariantModel:
             encoder: Whose backbone it starts from.
             reader: Gives the codes that are read.
             drawer: Gives the codes that are drawn.
+            near: The noise of words, of another variant; made if not given.
         """
         self.variant, self.settings = variant, settings
         digest = towers_digest(encoder.network)
@@ -96,7 +101,7 @@ class VariantModel:
             )
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad = is_own(name)
-        self.near = NeighbourNoise(self.paths[Modality.TEXT][0], count=64)
+        self.near = near or NeighbourNoise(self.paths[Modality.TEXT][0], count=64)
         words = len(self.model.network.text.words.weight)
         config = drawer.config
         self.guess = {
@@ -120,9 +125,15 @@ class VariantModel:
             made = self._loss_in_order(condition, target, noise)
         else:
             made = flow_loss(
-                self.model, self.paths, [condition, target], generator=noise, words=self.near
+                self.model,
+                self.paths,
+                [condition, target],
+                generator=noise,
+                words=self.near,
+                precision=self.settings.precision,
             )
-        left, right = self.read_codes(read), self.read_ids(ids)
+        with multiplying_in(self.settings.precision):
+            left, right = self.read_codes(read).float(), self.read_ids(ids).float()
         same = torch.tensor([[a == b for b in said] for a in said])
         found = info_nce(left, right, same, torch.tensor(_SCALE))
         return made / self.guess[target.modality] + found / math.log(len(said))
@@ -137,10 +148,11 @@ class VariantModel:
 
     def _loss_in_order(self, condition: Part, target: Part, noise: torch.Generator) -> Tensor:
         dropped = torch.rand(len(target.real), generator=noise) < 0.1
-        hidden = self._in_order(condition, target, dropped)
-        rows, clean = hidden[target.real], target.tokens[target.real]
-        logits = self.model.logits(target.modality, rows, clean)
-        parts = [functional.cross_entropy(one, clean[:, m]) for m, one in enumerate(logits)]
+        with multiplying_in(self.settings.precision):
+            hidden = self._in_order(condition, target, dropped)
+            rows, clean = hidden[target.real], target.tokens[target.real]
+            logits = self.model.logits(target.modality, rows, clean)
+        parts = [functional.cross_entropy(one.float(), clean[:, m]) for m, one in enumerate(logits)]
         return torch.stack(parts).sum()
 
     def _in_order(
@@ -182,46 +194,49 @@ class VariantModel:
         """Codes of pictures, from words."""
         if self.variant.in_order:
             return self._draw_in_order(_words(ids), _picture_slots(self.paths, len(ids)))
-        return torch.cat(
-            [
-                generate(
-                    self.model,
-                    self.paths,
-                    [_words([row])],
-                    Modality.IMAGE,
-                    slots=POSITIONS,
-                    rule=self._rule(),
-                    keys=torch.tensor([number]),
-                )
-                for number, row in enumerate(ids)
-            ]
-        )
+        made = [
+            generate(
+                self.model,
+                self.paths,
+                [_words([ids[row] for row in rows])],
+                Modality.IMAGE,
+                slots=POSITIONS,
+                rule=self._rule(),
+                keys=torch.tensor(rows),
+            )
+            for rows in _in_batches(range(len(ids)))
+        ]
+        return torch.cat(made)
 
     def write(self, codes: Int[Tensor, "batch 64 books"]) -> list[list[int]]:
         """Word ids of captions, up to where they end."""
-        made: list[Tensor] = []
-        longest, rule = self._longest(), self._rule()
+        longest = self._longest()
         if self.variant.in_order:
             blank = torch.zeros(len(codes), longest, 1, dtype=torch.long)
-            made = list(self._draw_in_order(_picture(codes), _blank(Modality.TEXT, blank)).unbind())
-        for number in range(0 if self.variant.in_order else len(codes)):
-            condition = [_picture(codes[number : number + 1])]
-            slots = longest
-            if self.variant.dynamic:
-                slots = text_slots(self.model, self.paths, condition, end=END_ID, rule=rule)
-            keys = torch.tensor([number])
-            made.extend(
-                generate(
+            drawn = self._draw_in_order(_picture(codes), _blank(Modality.TEXT, blank))
+            return [_until_end([int(i) for i in row[:, 0]]) for row in drawn]
+        slots = [longest] * len(codes)
+        if self.variant.dynamic:
+            slots = [self._length(codes[row : row + 1]) for row in range(len(codes))]
+        made: list[list[int]] = [[]] * len(codes)
+        for length in sorted(set(slots)):
+            for rows in _in_batches([row for row, own in enumerate(slots) if own == length]):
+                drawn = generate(
                     self.model,
                     self.paths,
-                    condition,
+                    [_picture(codes[rows])],
                     Modality.TEXT,
-                    slots=slots,
-                    rule=rule,
-                    keys=keys,
+                    slots=length,
+                    rule=self._rule(),
+                    keys=torch.tensor(rows),
                 )
-            )
-        return [_until_end([int(i) for i in row[:, 0]]) for row in made]
+                for row, one in zip(rows, drawn, strict=True):
+                    made[row] = _until_end([int(i) for i in one[:, 0]])
+        return made
+
+    def _length(self, codes: Int[Tensor, "1 64 books"]) -> int:
+        condition = [_picture(codes)]
+        return text_slots(self.model, self.paths, condition, end=END_ID, rule=self._rule())
 
     def _rule(self) -> GenerateRule:
         return GenerateRule(steps=self.settings.draw_steps, block=self.settings.block)
@@ -261,6 +276,10 @@ def _words(ids: list[list[int]]) -> Part:
         row[: len(one), 0] = torch.tensor(one)
     real = torch.arange(longest)[None] < torch.tensor([len(one) for one in ids])[:, None]
     return Part(Modality.TEXT, padded, real)
+
+
+def _in_batches(rows: Sequence[int]) -> list[list[int]]:
+    return [list(rows[start : start + _DRAWN]) for start in range(0, len(rows), _DRAWN)]
 
 
 def _until_end(ids: list[int]) -> list[int]:

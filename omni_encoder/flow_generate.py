@@ -130,7 +130,7 @@ def flow_loss(
     else:
         noised = _blurred(paths[target.modality], target.tokens, t, generator)
     sequence = [*parts[:at], replace(target, tokens=noised), *parts[at + 1 :]]
-    with _multiplying_in(precision):
+    with multiplying_in(precision):
         hidden = model.hidden(sequence, dropped=dropped)
         rows, clean = hidden[target.real], target.tokens[target.real]
         logits = [book[None].float() for book in model.logits(target.modality, rows, clean)]
@@ -138,8 +138,8 @@ def flow_loss(
 
 
 @contextmanager
-def _multiplying_in(precision: Precision) -> Generator[None]:
-    """Run the model's maps in a precision, on the CPU."""
+def multiplying_in(precision: Precision) -> Generator[None]:
+    """Multiply the model's maps in a precision within the block, on the CPU."""
     if precision == "float32":
         yield
         return

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 from omnidex_benchmarks.ablation import FIGURES, run
 from PIL import Image
 
+from omni_encoder.ablation import Study
 from omni_encoder.ablation_config import LADDER, read_ablation_config
 from omni_encoder.model import tiny_checkpoint
 from omni_encoder.train_config import TrainingError
@@ -90,9 +92,24 @@ def test_other_settings_are_other_runs(folder: Path, result: dict[str, object]) 
     assert len({json.loads(line)["key"] for line in lines}) == 2
 
 
+def test_half_the_bits_multiply_about_the_same(folder: Path) -> None:
+    changed = folder / "half.toml"
+    changed.write_text(CONFIG.replace("steps = 2", "steps = 1") + 'precision = "bfloat16"\n')
+    whole, half = Study(folder / "ablation.toml"), Study(changed)
+
+    one, other = (study.run(LADDER[2], 0) for study in (whole, half))
+
+    np.testing.assert_allclose(one.images, other.images, atol=0.1)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [("colour = 1", "ablation.colour"), ("steps = 0", "steps"), ("batch = 1", "batch")],
+    [
+        ("colour = 1", "ablation.colour"),
+        ("steps = 0", "steps"),
+        ("batch = 1", "batch"),
+        ("precision = 'half'", "precision"),
+    ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, wrong: str, said: str) -> None:
     config = tmp_path / "wrong.toml"

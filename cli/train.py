@@ -21,8 +21,8 @@ def train(
 ) -> None:
     """Train an encoder as CONFIG says, going on where an earlier run was interrupted.
 
-    A CONFIG with a section [tokens] trains the tokenizers of an encoder instead. Needs the packages
-    of the extra `train`. Prints the path of the checkpoint.
+    A CONFIG with a section [tokens] trains the tokenizers of an encoder instead, one with [flow]
+    the generating half. Needs the packages of the extra `train`. Prints the path of the checkpoint.
 
     Example:
     omnidex train nano.toml
@@ -45,6 +45,10 @@ def train(
             raise Interrupted(
                 "Interrupted: the last saved step is kept; the same command goes on from there."
             ) from None
+    from omni_encoder.team import leads
+
+    if not leads():
+        return
     if as_json:
         render.write_json({"schema": render.SCHEMA, "checkpoint": str(checkpoint)})
     else:

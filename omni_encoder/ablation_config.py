@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from .flow_generate import Precision
+from .flow_objective import Precision
 from .train_config import TrainConfig, TrainingError, read_config
 
 Codes = Literal["meaning", "pixels", "both"]

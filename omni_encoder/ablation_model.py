@@ -16,21 +16,12 @@ from .ablation_config import AblationConfig, Variant
 from .backbone import Backbone, BackboneLayer
 from .code_input import CodeInput, grid_of
 from .flow_checkpoint import END_ID, PAD_ID, new_flow
-from .flow_generate import (
-    GenerateRule,
-    Paths,
-    block_padded,
-    chooser,
-    flow_loss,
-    generate,
-    multiplying_in,
-    temperature_of,
-    text_slots,
-)
+from .flow_generate import GenerateRule, chooser, generate, temperature_of, text_slots
 from .flow_low_rank import is_own
 from .flow_model import FlowModel, Part
 from .flow_neighbours import NeighbourNoise
 from .flow_noise import KeyedNoise
+from .flow_objective import Paths, block_padded, flow_loss, multiplying_in
 from .losses import info_nce
 from .model import OmniEncoder
 from .patches import POSITIONS

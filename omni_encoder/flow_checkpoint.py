@@ -20,9 +20,9 @@ from safetensors import SafetensorError, safe_open
 
 from .backbone import Backbone
 from .errors import CheckpointError
-from .flow_generate import Paths
 from .flow_low_rank import correct, fold, is_own
 from .flow_model import FlowModel
+from .flow_objective import Paths
 from .flow_path import MetricPath
 from .network import OmniNetwork
 from .packing import packed, unpacked

@@ -7,27 +7,21 @@ as one block of noise, and blocks are added while the model is not sure that the
 # What torch returns is typed only in part; it is checked where it is named or passed on.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .flow_cache import Attention, CacheRule, Reader
 from .flow_model import FlowModel, Part
-from .flow_neighbours import NeighbourNoise
 from .flow_noise import KeyedNoise
+from .flow_objective import Paths
 from .flow_path import MetricPath
 from .flow_sampler import StepRule, draw, guided, pure_noise, sample, schedule
-from .flow_score import cross_entropy
 from .types import Modality
 
-Paths = Mapping[Modality, Sequence[MetricPath]]
-Precision = Literal["float32", "bfloat16"]
 _KEY_BITS = 32  # of a row's key; what is above numbers the piece
 _HOLD = 4  # what random numbers are for; the sampler has 1 to 3
 
@@ -96,73 +90,6 @@ class Piece:
 
     frame: int = 0
     before: Int[Tensor, "batch slots books"] | None = None
-
-
-def flow_loss(
-    model: FlowModel,
-    paths: Paths,
-    parts: Sequence[Part],
-    *,
-    generator: torch.Generator,
-    drop: float = 0.1,
-    words: NeighbourNoise | None = None,
-    precision: Precision = "float32",
-) -> Tensor:
-    """Cross-entropy of the target part's clean tokens, one random time a row.
-
-    Args:
-        model: The model.
-        paths: The noise of each kind's books.
-        parts: The sequence; its target part is noised here.
-        generator: Where times, noise and dropping come from.
-        drop: Share of rows whose condition is dropped, which guidance needs.
-        words: Cheaper noise of the same law for words; None writes the law out.
-        precision: What the model's maps multiply in; noise and the loss stay in float32.
-    """
-    at = next(i for i, part in enumerate(parts) if part.target)
-    target = parts[at]
-    batch, slots, books = target.tokens.shape
-    t = torch.rand(batch, generator=generator)
-    dropped = torch.rand(batch, generator=generator) < drop
-    if target.modality is Modality.TEXT and words is not None:
-        times = t[:, None, None].expand(batch, slots, books)
-        noised = words.sample(target.tokens, times, generator)
-    else:
-        noised = _blurred(paths[target.modality], target.tokens, t, generator)
-    sequence = [*parts[:at], replace(target, tokens=noised), *parts[at + 1 :]]
-    with multiplying_in(precision):
-        hidden = model.hidden(sequence, dropped=dropped)
-        rows, clean = hidden[target.real], target.tokens[target.real]
-        logits = [book[None].float() for book in model.logits(target.modality, rows, clean)]
-    return cross_entropy(logits, clean[None], torch.ones(1, len(rows), dtype=torch.bool))
-
-
-@contextmanager
-def multiplying_in(precision: Precision) -> Generator[None]:
-    """Multiply the model's maps in a precision within the block, on the CPU."""
-    if precision == "float32":
-        yield
-        return
-    # The fused attention goes back through bfloat16 2.5 times as slowly as the plain one.
-    with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-        yield
-
-
-def _blurred(
-    paths: Sequence[MetricPath], clean: Tensor, t: Tensor, generator: torch.Generator
-) -> Tensor:
-    batch, slots, books = clean.shape
-    return torch.stack(
-        [
-            path.sample(
-                clean[..., m],
-                t[:, None].expand(batch, slots),
-                torch.rand(batch, slots, generator=generator),
-            )
-            for m, path in enumerate(paths[:books])
-        ],
-        dim=-1,
-    )
 
 
 @torch.no_grad()
@@ -315,17 +242,3 @@ def text_slots(
         if bool((ends.amax(dim=1) >= rule.sure).all()):
             return slots
     return rule.most_blocks * rule.block
-
-
-def block_padded(
-    rows: Sequence[Sequence[int]], *, end: int, pad: int, block: int
-) -> tuple[Int[Tensor, "batch slots"], Bool[Tensor, "batch slots"]]:
-    """Texts as targets: ids, `<EOS>`, and `<PAD>` up to a whole number of blocks, all of it learnt.
-
-    Only whole blocks beyond a row's own are marked as not real.
-    """
-    lengths = [-(-(len(row) + 1) // block) * block for row in rows]
-    ids = torch.full((len(rows), max(lengths)), pad)
-    for target, row in zip(ids, rows, strict=True):
-        target[: len(row) + 1] = torch.tensor([*row, end])
-    return ids, torch.arange(ids.shape[1])[None] < torch.tensor(lengths)[:, None]

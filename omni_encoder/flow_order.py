@@ -19,9 +19,10 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from .backbone import Backbone, LayerState, Memory
-from .flow_generate import GenerateRule, Paths, chooser, readers_of, temperature_of
+from .flow_generate import GenerateRule, chooser, readers_of, temperature_of
 from .flow_model import FlowModel, Part
 from .flow_noise import KeyedNoise
+from .flow_objective import Paths
 from .flow_sampler import pure_noise
 from .types import Modality
 

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from .errors import QueryError
 from .flow_checkpoint import END_ID, PAD_ID, Flow
-from .flow_generate import block_padded, flow_loss
 from .flow_model import Part
+from .flow_objective import block_padded, flow_loss
 from .flow_score import ScoreRule, log_likelihood
 from .generator import OmniGenerator
 from .model import centred

@@ -22,12 +22,13 @@ from torch.nn import functional
 
 from .errors import CheckpointError
 from .flow_checkpoint import END_ID, FORMAT, PAD_ID, START_ID, begin_from, new_flow, save_flow
-from .flow_generate import block_padded, flow_loss
 from .flow_low_rank import is_own
 from .flow_model import Part
 from .flow_neighbours import NeighbourNoise
+from .flow_objective import block_padded, denoising_loss, flow_loss, noised
 from .model import OmniEncoder, centred, pad_ids
 from .shipped import shipped_checkpoint, shipped_tokens
+from .team import Team, device_of, team_on
 from .token_checkpoint import Tokenizers, load_tokenizers
 from .train_config import TrainConfig, TrainingError
 from .train_data import TrainItem, read_items
@@ -48,7 +49,8 @@ _WORDS_WITH_VECTOR, _VECTOR_ALONE_TO_MEDIA, _VECTOR_ALONE_TO_TEXT = 0.4, 0.75, 0
 def train_flow(config: Path, *, resume: bool = True, progress: Progress | None = None) -> Path:
     """Train the generating half as a TOML file says; writes `flow.safetensors` into its folder.
 
-    An interrupted run goes on from its last save, with the batches it would have seen.
+    An interrupted run goes on from its last save, with the batches it would have seen. Started by
+    torch's launcher, several processes share the rows of each batch.
 
     Raises:
         TrainingError: The config or its data can't be used.
@@ -59,8 +61,11 @@ def train_flow(config: Path, *, resume: bool = True, progress: Progress | None =
     path = settings.encoder or shipped_checkpoint()
     encoder = OmniEncoder.load(path, name=f"omni:{path}")
     tokenizers = load_tokenizers(settings.tokens or shipped_tokens(), encoder.network)
-    trainer = FlowTrainer(common, settings, encoder, tokenizers, progress or _silent)
-    return trainer.run(resume=resume)
+    device = device_of(settings.device)
+    with team_on(device) as team:
+        told = _silent if progress is None or team.rank else progress
+        trainer = FlowTrainer(common, settings, encoder, tokenizers, told, team=team)
+        return trainer.run(resume=resume)
 
 
 def _silent(phase: str, done: int, total: int, values: dict[str, float]) -> None:
@@ -96,17 +101,29 @@ class FlowTrainer:
         encoder: OmniEncoder,
         tokenizers: Tokenizers,
         progress: Progress,
+        *,
+        team: Team | None = None,
     ) -> None:
         self.config, self.settings, self.progress = config, settings, progress
         self.encoder, self.tokenizers = encoder, tokenizers
+        self.team, self.device = team or Team(), device_of(settings.device)
         items = read_items(config)
-        self.data = {m: self._coded(m, [i for i in items if i.modality is m]) for m in _MEDIA}
+        with self.team.one_first():
+            self.data = {m: self._coded(m, [i for i in items if i.modality is m]) for m in _MEDIA}
         there = [modality for modality, data in self.data.items() if len(data.rows)]
         if not there:
             raise TrainingError("no item has a caption and codes", hint="see docs/training.md")
         text = Modality.TEXT
         self.directions = [pair for m in there for pair in ((text, m), (m, text))]
         self.directions.append((text, text))
+        fewest = min(
+            settings.batch, *(len(data.rows) for data in self.data.values() if len(data.rows))
+        )
+        if fewest < self.team.size:
+            raise TrainingError(
+                f"{self.team.size} processes can't share batches of {fewest}",
+                hint="start fewer processes, or raise batch",
+            )
         self.shares = self._shares()
         torch.manual_seed(config.seed)
         self.flow = new_flow(encoder.network, tokenizers, inner=settings.inner, rank=settings.rank)
@@ -121,6 +138,7 @@ class FlowTrainer:
         self.near = NeighbourNoise(words, count=settings.near) if settings.near else None
         self.optimizer = self._optimizer()
         self.step = 0
+        self.best = math.inf  # of `validate`'s overall values
         self.log: list[dict[str, float]] = []
 
     def _shares(self) -> np.ndarray:
@@ -178,34 +196,55 @@ class FlowTrainer:
         )
 
     def run(self, *, resume: bool) -> Path:
-        """Take all steps, and write the result."""
+        """Take all steps, and write what was best when it was validated."""
         saved = self.config.run / "flow.pt"
-        if resume and saved.exists():
-            self._restore(saved)
-        elif self.settings.start is not None:
+        goes_on = resume and saved.exists()
+        if not goes_on and self.settings.start is not None:
             begin_from(self.settings.start, self.flow, self.tokenizers)
-        self.flow.model.train()
+        self.flow.model.to(self.device).train()
+        if goes_on:
+            self._restore(saved)
+        # No one reads what the leader writes from here on.
+        self.team.wait()
         while self.step < self.settings.steps:
             values = self._take_step()
             self.step += 1
             self.log.append({"step": float(self.step), **values})
             self.progress("flow", self.step, self.settings.steps, values)
-            if self.step % self.settings.save_every == 0 or self.step == self.settings.steps:
+            last = self.step == self.settings.steps
+            if self.step % self.settings.validate_every == 0 and not last:
+                self._check()
+            if self.step % self.settings.save_every == 0 or last:
                 self._save(saved)
-            if self.step % self.settings.validate_every == 0:
-                values = self.validate()
-                self.progress("flow check", self.step, self.settings.steps, values)
-                append_validation(self.config.run, {"stage": "flow", "step": self.step, **values})
+        self._check()
+        self.team.wait()
+        return self._target()
+
+    def _target(self) -> Path:
+        return self.config.run / "flow.safetensors"
+
+    def _check(self) -> None:
+        """Validate, and keep what is better than all before it."""
+        if self.team.rank:
+            return
+        values = self.validate()
+        self.progress("flow check", self.step, self.settings.steps, values)
+        append_validation(self.config.run, {"stage": "flow", "step": self.step, **values})
+        if values["overall"] >= self.best and self._target().exists():
+            return
+        self.best = values["overall"]
         plain = {
             n: v
             for n, v in asdict(self.settings).items()
-            if n not in ("encoder", "tokens", "start")
+            if n not in ("encoder", "tokens", "start", "device")
         }
-        self.flow.training.update(config=plain, seed=self.config.seed, checks=self.validate())
+        training = self.flow.training
+        training.update(config=plain, seed=self.config.seed, step=self.step, checks=values)
         if self.aim["start"]:
-            self.flow.training["start"] = self.aim["start"]
-        save_flow(self.flow, self.config.run / "flow.safetensors")
-        return self.config.run / "flow.safetensors"
+            training["start"] = self.aim["start"]
+        self.flow.model.to("cpu")
+        save_flow(self.flow, self._target())
+        self.flow.model.to(self.device)
 
     def _take_step(self) -> dict[str, float]:
         settings = self.settings
@@ -216,28 +255,23 @@ class FlowTrainer:
         data = self._data(source, towards)
         rows = generator.choice(data.rows, min(settings.batch, len(data.rows)), replace=False)
         parts = self.parts(source, towards, rows, generator, noise=noise)
-        loss = flow_loss(
-            self.flow.model,
-            self.flow.paths,
-            parts,
-            generator=noise,
-            drop=settings.drop,
-            words=self.near,
-            precision=settings.precision,
-        )
+        batch = noised(self.flow.paths, parts, generator=noise, drop=settings.drop, words=self.near)
+        own = batch.rows(self.team.share).to(self.device)
+        loss = denoising_loss(self.flow.model, own, precision=settings.precision)
         warm = min(1.0, (self.step + 1) / settings.warmup)
         rate = warm * 0.5 * (1 + math.cos(math.pi * self.step / settings.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = settings.rate * rate
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(list(self.flow.model.parameters()), 1.0)
-        self.optimizer.step()
-        if not math.isfinite(loss.item()):
+        value = self.team.average(self._trained().values(), loss, own.slots)
+        if not math.isfinite(value):
             raise TrainingError(
                 f"the loss is not finite at step {self.step}", hint="lower the rate"
             )
-        return {"loss": loss.item(), "direction": float(direction)}
+        torch.nn.utils.clip_grad_norm_(list(self.flow.model.parameters()), 1.0)
+        self.optimizer.step()
+        return {"loss": value, "direction": float(direction)}
 
     def _data(self, source: Modality, towards: Modality) -> _Coded:
         """The items of a direction; texts are the captions of pictures, or of sounds."""
@@ -311,10 +345,12 @@ class FlowTrainer:
     def validate(self) -> dict[str, float]:
         """Nats a slot on held-out items, by direction: with the condition, and with another's.
 
-        `shuffled` beyond the plain value is what the condition is worth.
+        `shuffled` beyond the plain value is what the condition is worth. `overall` is the mean over
+        directions of what is left of the nats that guessing blindly costs: 1 is no better.
         """
         self.flow.model.eval()
         values: dict[str, float] = {}
+        left: list[float] = []
         for source, towards in self.directions:
             data = self._data(source, towards)
             rows = data.held if len(data.held) else data.rows
@@ -332,19 +368,24 @@ class FlowTrainer:
                     words=self.near,
                 )
                 values[label] = loss.item()
+            blind = sum(math.log(path.size) for path in self.flow.paths[towards])
+            left.append(values[name] / blind)
         self.flow.model.train()
-        return values
+        return {**values, "overall": sum(left) / len(left)}
 
     def _trained(self) -> dict[str, Tensor]:
         return {n: p for n, p in self.flow.model.named_parameters() if p.requires_grad}
 
     def _save(self, path: Path) -> None:
+        if self.team.rank:
+            return
         save_progress(
             {
                 "step": self.step,
                 "trained": {n: p.detach() for n, p in self._trained().items()},
                 "optimizer": self.optimizer.state_dict(),
                 "aim": self.aim,
+                "best": self.best,
             },
             path,
         )
@@ -361,7 +402,7 @@ class FlowTrainer:
             for name, parameter in self._trained().items():
                 parameter.copy_(state["trained"][name])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
+        self.step, self.best = state["step"], state.get("best", math.inf)
 
 
 def _digest(path: Path) -> str:

@@ -3,8 +3,9 @@
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
-from .flow_generate import Precision
+from .flow_objective import Precision
 from .train_config import TrainConfig, TrainingError, read_config
 
 
@@ -32,6 +33,7 @@ class FlowConfig:
             encoder was trained on looks surer to it than what it will meet.
         precision: What maps multiply in, `float32` or `bfloat16`. A step by the latter takes six
             tenths of the time where the processor has matrix units for it (AMX), more elsewhere.
+        device: What trains, `cpu` or `cuda`; each of several processes takes a GPU of its own.
         near: Words kept near each word for cheap noise; 0 writes the law out.
         save_every: Steps between saves.
         validate_every: Steps between validations.
@@ -53,6 +55,7 @@ class FlowConfig:
     rank: int = 48
     vector_noise: float = 0.6
     precision: Precision = "float32"
+    device: Literal["cpu", "cuda"] = "cpu"
     near: int = 64
     save_every: int = 100
     validate_every: int = 500
@@ -65,6 +68,8 @@ class FlowConfig:
             raise ValueError(f"drop must be in [0, 1), got {self.drop}")
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be float32 or bfloat16, got {self.precision!r}")
+        if self.device not in ("cpu", "cuda"):
+            raise ValueError(f"device must be cpu or cuda, got {self.device!r}")
         if not 0 <= self.media_share <= 1:
             raise ValueError(f"media_share must be in [0, 1], got {self.media_share}")
 

@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 
+from .team import team_size
 from .train import Progress
 from .train import train as train_encoder
 from .train_config import TrainingError
@@ -26,6 +27,11 @@ def train(config: Path, *, resume: bool = True, progress: Progress | None = None
         sections = tomllib.loads(config.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         sections = {}  # reading it again says what is wrong
+    if "flow" not in sections and team_size() > 1:
+        raise TrainingError(
+            f"{config}: only a section [flow] is trained by several processes",
+            hint=f"start one: omnidex train {config}",
+        )
     if "flow" in sections:
         return train_flow(config, resume=resume, progress=progress)
     if "tokens" in sections:

@@ -1,17 +1,14 @@
 """The generating half on a tiny network: what it may see, and that it learns both directions."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from omni_encoder.config import tiny_config
-from omni_encoder.flow_generate import (
-    GenerateRule,
-    block_padded,
-    flow_loss,
-    generate,
-    text_slots,
-)
+from omni_encoder.flow_generate import GenerateRule, generate, text_slots
 from omni_encoder.flow_model import FlowModel, Part, SubCodeHead
+from omni_encoder.flow_objective import block_padded, denoising_loss, flow_loss, noised
 from omni_encoder.flow_path import MetricPath
 from omni_encoder.network import OmniNetwork
 from omni_encoder.types import Modality
@@ -162,6 +159,22 @@ def test_bfloat16_rounds_the_loss_and_its_slope_but_little() -> None:
     assert losses[1] == pytest.approx(losses[0], rel=0.01)
     assert losses[1] != losses[0]
     assert torch.cosine_similarity(slopes[0], slopes[1], dim=0) > 0.99
+
+
+def test_a_batch_is_the_mean_of_its_shares_by_slots() -> None:
+    model, paths = _model()
+    text, image = _pairs()
+    real = text.real.clone()
+    real[0, 2:] = False
+    words = _target(replace(text, real=real))
+    batch = noised(paths, [image, words], generator=torch.Generator().manual_seed(0), drop=0.5)
+    shares = [batch.rows(slice(rank, None, 3)) for rank in range(3)]
+
+    whole = denoising_loss(model, batch)
+    parts = [denoising_loss(model, share) * share.slots for share in shares]
+
+    assert sum(share.slots for share in shares) == batch.slots
+    torch.testing.assert_close(torch.stack(parts).sum() / batch.slots, whole)
 
 
 def test_an_unsure_model_gets_the_longest_text() -> None:

@@ -1,6 +1,10 @@
 """The generating half whole: trained on a miniature manifest, saved, read, and asked."""
 
 import json
+import os
+import subprocess
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +16,12 @@ from omni_encoder.errors import CheckpointError, EncoderError, QueryError
 from omni_encoder.flow_checkpoint import FORMAT
 from omni_encoder.flow_generate import GenerateRule
 from omni_encoder.generator import OmniGenerator
-from omni_encoder.model import tiny_checkpoint
+from omni_encoder.model import OmniEncoder, tiny_checkpoint
 from omni_encoder.stored import read_stored, write_stored
-from omni_encoder.token_checkpoint import read_tensors
+from omni_encoder.team import Team
+from omni_encoder.token_checkpoint import load_tokenizers, read_tensors
 from omni_encoder.train_config import TrainingError
+from omni_encoder.train_flow import FlowTrainer
 from omni_encoder.train_flow_config import read_flow_config
 from omni_encoder.train_stages import train
 from omni_encoder.types import MediaItem, Modality
@@ -108,7 +114,98 @@ def test_an_interrupted_run_equals_a_whole_one(folder: Path) -> None:
         "image->text shuffled",
         "text->text",
         "text->text shuffled",
+        "overall",
     }
+
+
+def test_the_half_that_was_best_when_checked_is_kept(folder: Path) -> None:
+    wild = FLOW.format(run="wild").replace("validate_every = 3", "validate_every = 1")
+    wild = wild.replace("steps = 3", "steps = 6\nrate = 3.0\nwarmup = 1")
+    (folder / "wild.toml").write_text(wild)
+
+    _, meta = read_tensors(train(folder / "wild.toml"), FORMAT)
+    _, again = read_tensors(train(folder / "wild.toml"), FORMAT)
+
+    lines = (folder / "wild" / "validation.jsonl").read_text().splitlines()
+    checked = {line["step"]: line["overall"] for line in map(json.loads, lines)}
+    best = json.loads(meta["training"])
+    assert set(checked) == {1, 2, 3, 4, 5, 6}
+    assert best["checks"]["overall"] == min(checked.values())
+    assert checked[best["step"]] == min(checked.values())
+    assert checked[6] > min(checked.values())  # or nothing was shown
+    assert again == meta
+
+
+def test_processes_that_share_batches_learn_what_one_learns(folder: Path) -> None:
+    settings = FLOW.replace("{run}", "team").replace("batch = 2", "batch = 2\nrate = 1e-2")
+    (folder / "team.toml").write_text(settings)
+    (folder / "lone.toml").write_text(settings.replace('"team"', '"lone"'))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", "-m", "omnidex_cli.app", "train"]
+
+    done = subprocess.run(
+        [*command, str(folder / "team.toml")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    shared, lone = (
+        read_tensors(path, FORMAT)[0]
+        for path in (folder / "team" / "flow.safetensors", train(folder / "lone.toml"))
+    )
+
+    assert done.stdout.strip() == str(folder / "team" / "flow.safetensors")
+    assert len((folder / "team" / "flow.csv").read_text().splitlines()) == 4
+    (events,) = (folder / "team" / "tensorboard").iterdir()
+    assert all(tag in events.read_bytes() for tag in (b"flow/loss", b"flow/text-to-image"))
+    for name, tensor in lone.items():
+        torch.testing.assert_close(
+            shared[name].float(), tensor.float(), atol=1.0 if "int8" in name else 2e-3, rtol=0.01
+        )
+
+
+def test_more_processes_than_rows_are_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common, settings = read_flow_config(folder / "flow.toml")
+    encoder = OmniEncoder.load(folder / "tiny.safetensors", name="tiny")
+    tokens = load_tokenizers(folder / "run" / "tokens.safetensors", encoder.network)
+    monkeypatch.setattr(Team, "one_first", lambda _team: nullcontext())
+
+    with pytest.raises(TrainingError, match="3 processes"):
+        FlowTrainer(common, settings, encoder, tokens, lambda *_: None, team=Team(size=3))
+
+
+def test_other_stages_are_trained_by_one_process(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+
+    with pytest.raises(TrainingError, match=r"\[flow\]"):
+        train(folder / "tokens.toml")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
+    (folder / "cuda.toml").write_text(FLOW.format(run="cuda") + 'device = "cuda"\n')
+
+    with pytest.raises(TrainingError, match="0 CUDA devices"):
+        train(folder / "cuda.toml")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_learns_what_the_processor_learns(folder: Path) -> None:
+    (folder / "gpu.toml").write_text(FLOW.format(run="gpu") + 'device = "cuda"\n')
+
+    checks = [
+        json.loads(read_tensors(path, FORMAT)[1]["training"])["checks"]
+        for path in (train(folder / "gpu.toml"), folder / "run" / "flow.safetensors")
+    ]
+
+    assert checks[0] == pytest.approx(checks[1], rel=1e-2)
 
 
 def test_a_run_begins_from_a_stored_half(folder: Path) -> None:

@@ -18,6 +18,9 @@ Table = tuple[list[str], list[list[str]]]
 LIMITS: Mapping[str, int] = {"reranking": 150, "imagine": 40, "drawing": 40}
 """How many queries a direction docs/results.md has of what takes long."""
 
+OWN_DATA = frozenset({"ablation"})
+"""Benchmarks whose data is a file of their own, not the manifest of the others."""
+
 _TIMED = ["what", "median; least to greatest", "wanted"]
 
 
@@ -251,6 +254,27 @@ def _turns(document: Document) -> Table:
     return headings, rows
 
 
+def _ablation(document: Document) -> Table:
+    figures = {
+        "text->image map": "text->image mAP",
+        "image->text map": "image->text mAP",
+        "drawn success@1": "drawn S@1",
+        "written success@1": "written S@1",
+    }
+    headings = ["variant"]
+    headings += [cell for title in figures.values() for cell in (title, "less the one above")]
+    rows: list[list[str]] = []
+    for name, found in _parts(document, "variants"):
+        row = [name]
+        for figure in figures:
+            value, less = _part(found[figure]), found.get(f"{figure} less")
+            row.append(f"{_number(value['mean'])} ± {_number(value['spread'])}")
+            gain = None if less is None else _part(less)
+            row.append("" if gain is None else f"{gain['mean']:+.3f} ± {_number(gain['error'])}")
+        rows.append(row)
+    return headings, rows
+
+
 def _ratio(document: Document) -> Table:
     """One figure: a ratio, its spread and what is wanted."""
     target = document.get("target_ratio")
@@ -337,6 +361,7 @@ _TABLES: Mapping[str, Callable[[Document], Table]] = {
     "reranking": _reranking,
     "imagine": _imagine,
     "drawing": _drawing,
+    "ablation": _ablation,
     "ingest": _ingest,
     "startup": _ratio,
     "rescan": _rescan,

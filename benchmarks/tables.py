@@ -55,7 +55,7 @@ def measure_absent(names: Sequence[str], request: Request, *, folder: Path) -> N
     """Run the benchmarks of some tables that have no result yet, and keep each at once.
 
     Args:
-        names: Of tables; those that are no benchmark's are passed over.
+        names: Of tables; those that are no benchmark's, or need data of their own, are passed over.
         request: How to measure. Its data is for what asks; without any, only timings are run.
         folder: Where results are kept.
 
@@ -63,7 +63,11 @@ def measure_absent(names: Sequence[str], request: Request, *, folder: Path) -> N
         OmniError: See `results.run`.
     """
     for name in names:
-        if name not in kept.names() or _newest(name, folder, request) is not None:
+        if (
+            name not in kept.names()
+            or name in kept.OWN_DATA
+            or _newest(name, folder, request) is not None
+        ):
             continue
         benchmark = registry.find(name)
         asks = benchmark.kind == "asking"
@@ -99,7 +103,9 @@ def kept_tables(
 def _newest(name: str, folder: Path, request: Request | None) -> kept.Document | None:
     if name not in kept.names():
         return None
-    data = "" if request is None else registry.find(name).digest(request)
+    if request is None or name in kept.OWN_DATA:
+        return kept.newest(folder, name)
+    data = registry.find(name).digest(request)
     return kept.newest(folder, name, data=data)
 
 

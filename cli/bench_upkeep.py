@@ -185,7 +185,7 @@ def _measuring(name: str, results: Path) -> str:
     limit = measured.LIMITS.get(name)
     parts = [
         f"omnidex bench run {name}",
-        *(["--data MANIFEST"] if asks else []),
+        *([f"--data {'CONFIG' if name in measured.OWN_DATA else 'MANIFEST'}"] if asks else []),
         *([f"--limit {limit}"] if limit else []),
         f"--results {results}",
     ]

@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 import pytest
 from omnidex_benchmarks.ablation import FIGURES, run
+from omnidex_benchmarks.measured import table_of
 from PIL import Image
 
 from omni_encoder.ablation import Study
@@ -90,6 +91,20 @@ def test_other_settings_are_other_runs(folder: Path, result: dict[str, object]) 
 
     lines = (folder / "run" / "ablation" / "runs.jsonl").read_text().splitlines()
     assert len({json.loads(line)["key"] for line in lines}) == 2
+
+
+def test_a_result_makes_a_table_with_what_each_rung_adds(result: dict[str, object]) -> None:
+    document = {**result, "benchmark": "ablation", "measured": "2026-11-28T12:00:00Z"}
+
+    made = table_of(document)
+
+    assert made is not None
+    headings, rows = made
+    assert [row[0] for row in rows] == [variant.name for variant in LADDER]
+    assert all(len(row) == len(headings) for row in rows)
+    assert headings[1:3] == ["text->image mAP", "less the one above"]
+    assert rows[0][2] == ""
+    assert rows[1][2].startswith(("+", "-"))
 
 
 def test_half_the_bits_multiply_about_the_same(folder: Path) -> None:

@@ -28,6 +28,7 @@ CodesOption = Annotated[
 ]
 
 
+_OUTDATED = "outdated: of another model; omnidex index --codes makes them anew"
 _ALWAYS = frozenset({"codes", "as_json", "collection"})
 _OBEYED = frozenset({"threads", "batch_size", "file_seconds", "file_mb"})
 """What says how to make codes, where nothing else is done."""
@@ -49,6 +50,7 @@ class Coding:
         """
         self._collection, self._wanted, self._threads = collection, wanted, threads
         self._loaded: Coder | None = None
+        self._told = False
         # Said again, it is what the next index does in any case: nothing need be loaded yet.
         self._again = bool(wanted) and _kept_by_this_model(collection)
         if wanted and not self._again:
@@ -72,6 +74,9 @@ class Coding:
             return None
         if not self._wanted and codes_left(self._collection):
             drop_codes(self._collection)  # a --no-codes was cut off
+        if not self._wanted and not self._told and codes_state(self._collection) == "outdated":
+            self._told = True  # once, however often a watch looks
+            render.note(f"The codes are {_OUTDATED}.")
         if not self._wanted and not codes_due(self._collection):
             return None
         keep = keep_codes if self._wanted and not self._again else complete_codes
@@ -127,8 +132,7 @@ def codes_words(collection: "Collection") -> str:
     """Whether codes are kept, in words; empty if not."""
     # What is due may be nothing: only the next pass looks.
     due = "kept; items have changed since, and the next omnidex index sees to theirs"
-    outdated = "outdated: of another model; omnidex index --codes makes them anew"
-    words = {None: "", "kept": "kept", "due": due, "outdated": outdated}
+    words = {None: "", "kept": "kept", "due": due, "outdated": _OUTDATED}
     return words[codes_state(collection)]
 
 

@@ -227,6 +227,7 @@ def test_codes_of_another_model_are_called_outdated_and_refused_before_a_flow_is
         assert codes(omnidex("status", "--json")) == "outdated"
         told = omnidex("status").out
         assert "of another model; omnidex index --codes makes them anew" in told
+        assert "outdated: of another model" in omnidex("index", indexed).err
         refused = omnidex("search", "red", "--rerank", "flow:20:1:s2")
         assert refused.code == 2
         assert "codes of another model" in refused.err

@@ -132,8 +132,12 @@ class OmniGenerator:
         return [self.show(answer) for answer in self.draw(coded, request)]
 
     @torch.inference_mode()
-    def read(self, item: MediaItem) -> Coded:
+    def read(self, item: MediaItem, *, cut: bool = False) -> Coded:
         """What the model sees of an item.
+
+        Args:
+            item: The item.
+            cut: Of a text that is too long, take the beginning rather than refuse it.
 
         Raises:
             QueryError: A text is too long or has no word.
@@ -143,7 +147,7 @@ class OmniGenerator:
             encoded = self.codec.encoder.tokenizer.encode(str(item.content))
             ids = np.array(encoded.ids[1:-1], dtype=np.int64)[:, None]  # no [CLS] and <EOS>
             longest = self.codec.encoder.network.config.text_tokens
-            if not len(ids) or len(encoded.ids) >= longest:
+            if not len(ids) or (len(encoded.ids) >= longest and not cut):
                 raise QueryError(
                     f"a text must have 1 to {longest - 3} tokens, this one has "
                     f"{f'{len(ids)} or more' if len(ids) else 'none'}",

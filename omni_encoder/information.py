@@ -54,7 +54,8 @@ def information(
 
     Args:
         generator: The model.
-        query: A text, an image, or a sound, of which the first 10.24 s count.
+        query: A text, of which as much counts as the encoder reads, an image, or a sound, of
+            which the first 10.24 s do.
         candidates: Codes and priors, made with the same rule; of texts, by `text_codes`.
         modalities: Of the candidates.
         score: `s2` or `s3`.
@@ -71,7 +72,7 @@ def information(
         raise QueryError("a video can't be judged by the flow", hint="search by one of its frames")
     if score == "s3" and Modality.TEXT in modalities:
         raise QueryError("s3 can't judge texts", hint="re-rank by s2 or s1")
-    asked = generator.read(query)
+    asked = generator.read(query, cut=True)
     rule = replace(rule, measure=MEASURES[score])
     given = _likelihoods(
         generator.flow,

@@ -43,7 +43,8 @@ def query_likelihood(
 
     Args:
         generator: The model.
-        query: A text, an image, or a sound, of which the first 2.56 s count.
+        query: A text, of which the first 64 tokens count, an image, or a sound, of which the
+            first 2.56 s do.
         candidates: Search vectors as the encoder made them, unit rows, not centred.
         modalities: Of the candidates.
         rule: How to estimate; cost grows with `draws` times candidates.
@@ -77,7 +78,7 @@ class _Asked:
 def _asked(generator: OmniGenerator, query: MediaItem) -> _Asked:
     if query.modality is Modality.VIDEO:
         raise QueryError("a video can't be judged by the flow", hint="search by one of its frames")
-    clean = torch.from_numpy(generator.read(query).codes[:POSITIONS])[None]
+    clean = torch.from_numpy(generator.read(query, cut=True).codes[:POSITIONS])[None]
     if query.modality is not Modality.TEXT:
         return _Asked(query.modality, clean, clean[:, :0])
     ids = cast("list[int]", clean[0, :, 0].tolist())
@@ -126,7 +127,7 @@ def target_nats(
     Args:
         generator: The model.
         prompt: The condition.
-        answer: A text, an image, or a sound, of which the first 2.56 s count.
+        answer: See `query_likelihood`'s query.
         dropped: Whether the null token stands in the condition's place, as for guidance.
         draws: Random times, the same for every prompt.
 

@@ -67,6 +67,19 @@ def test_a_score_is_the_same_in_any_company(
     np.testing.assert_allclose(together, alone, rtol=1e-5)
 
 
+def test_of_a_text_that_is_too_long_the_beginning_counts(tiny_generator: OmniGenerator) -> None:
+    candidates = _candidates(tiny_generator.codec.encoder.spec.dim)
+
+    long, longer = (
+        query_likelihood(
+            tiny_generator, MediaItem(Modality.TEXT, text), candidates, _KINDS, rule=_RULE
+        )
+        for text in ("1 2 " * 100, "1 2 " * 100 + "3 " * 50)
+    )
+
+    np.testing.assert_array_equal(long, longer)
+
+
 def test_a_video_or_uneven_lists_are_refused(tiny_generator: OmniGenerator) -> None:
     candidates = _candidates(tiny_generator.codec.encoder.spec.dim)
     video = MediaItem(Modality.VIDEO, np.zeros((2, 8, 8, 3), dtype=np.uint8))

@@ -24,6 +24,9 @@ class FlowConfig:
         weight_decay: Decoupled weight decay of matrices.
         media_share: Share of the steps that learn to draw pictures and sounds; the rest learn to
             write. Kinds of media are drawn by the square root of how many items they have.
+        conversations: Share of the steps whose condition comes with words that say what is wanted,
+            after an earlier exchange, or both (`train_turns`): the last stage, begun from a half
+            that knows its directions.
         drop: Share of rows that are trained without their condition, which guidance needs.
         block: Texts are padded to a multiple of so many tokens.
         words: Longest caption, in tokens; longer ones are cut.
@@ -48,6 +51,7 @@ class FlowConfig:
     warmup: int = 100
     weight_decay: float = 0.02
     media_share: float = 0.5
+    conversations: float = 0.0
     drop: float = 0.1
     block: int = 16
     words: int = 30
@@ -70,8 +74,9 @@ class FlowConfig:
             raise ValueError(f"precision must be float32 or bfloat16, got {self.precision!r}")
         if self.device not in ("cpu", "cuda"):
             raise ValueError(f"device must be cpu or cuda, got {self.device!r}")
-        if not 0 <= self.media_share <= 1:
-            raise ValueError(f"media_share must be in [0, 1], got {self.media_share}")
+        for name in ("media_share", "conversations"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
 
 
 def read_flow_config(path: Path) -> tuple[TrainConfig, FlowConfig]:

@@ -136,6 +136,23 @@ def test_the_half_that_was_best_when_checked_is_kept(folder: Path) -> None:
     assert again == meta
 
 
+def test_conversations_are_learnt_beside_single_questions(folder: Path) -> None:
+    talk = FLOW.format(run="talk").replace("steps = 3", "steps = 12\nconversations = 0.7")
+    (folder / "talk.toml").write_text(talk + 'start = "run/flow.safetensors"\n')
+
+    path = train(folder / "talk.toml")
+
+    checks = json.loads(read_tensors(path, FORMAT)[1]["training"])["checks"]
+    for direction in ("text->image", "image->text", "text->text"):
+        assert checks[f"{direction} conversing"] > 0
+
+
+def test_without_conversations_none_are_checked(folder: Path) -> None:
+    _, meta = read_tensors(folder / "run" / "flow.safetensors", FORMAT)
+
+    assert "conversing" not in meta["training"]
+
+
 def test_processes_that_share_batches_learn_what_one_learns(folder: Path) -> None:
     settings = FLOW.replace("{run}", "team").replace("batch = 2", "batch = 2\nrate = 1e-2")
     (folder / "team.toml").write_text(settings)
@@ -186,6 +203,14 @@ def test_other_stages_are_trained_by_one_process(
 
     with pytest.raises(TrainingError, match=r"\[flow\]"):
         train(folder / "tokens.toml")
+
+
+@pytest.mark.parametrize("setting", ["conversations = 1.5", 'device = "gpu"'])
+def test_a_setting_out_of_range_is_named(folder: Path, setting: str) -> None:
+    (folder / "odd.toml").write_text(FLOW.format(run="odd") + setting + "\n")
+
+    with pytest.raises(TrainingError, match=setting.split(maxsplit=1)[0]):
+        train(folder / "odd.toml")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

@@ -164,7 +164,7 @@ class FlowTrainer:
         values = self.validate()
         self.progress("flow check", self.step, self.settings.steps, values)
         append_validation(self.config.run, {"stage": "flow", "step": self.step, **values})
-        if values["overall"] >= self.best and self._target().exists():
+        if not values["overall"] < self.best and self._target().exists():
             return
         self.best = values["overall"]
         plain = {
@@ -252,6 +252,7 @@ class FlowTrainer:
 
     def _save(self, path: Path) -> None:
         if self.team.rank:
+            self.log.clear()
             return
         save_progress(
             {
@@ -266,7 +267,7 @@ class FlowTrainer:
         append_log(self.log, path.with_name("flow.csv"))
 
     def _restore(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         if state.get("aim") != self.aim:
             raise TrainingError(
                 f"{path} is of another start, precision, inner or rank, or an earlier version",

@@ -77,13 +77,13 @@ class Team:
 
 
 def team_size() -> int:
-    """How many processes the launcher started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """How many processes the launcher started; 1 without it, whatever the environment says."""
+    return int(os.environ["WORLD_SIZE"]) if distributed.is_torchelastic_launched() else 1
 
 
 def leads() -> bool:
     """Whether this process speaks for all."""
-    return os.environ.get("RANK", "0") == "0"
+    return team_size() == 1 or os.environ["RANK"] == "0"
 
 
 def device_of(name: str) -> torch.device:

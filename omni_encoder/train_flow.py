@@ -50,6 +50,12 @@ def train_flow(config: Path, *, resume: bool = True, progress: Progress | None =
     """
     common, settings = read_flow_config(config)
     torch.set_num_threads(common.threads)
+    target = common.run / "flow.safetensors"
+    if settings.start is not None and settings.start.resolve() == target.resolve():
+        raise TrainingError(
+            f"the run would write over its start, {settings.start}",
+            hint="give this training a run folder of its own",
+        )
     path = settings.encoder or shipped_checkpoint()
     encoder = OmniEncoder.load(path, name=f"omni:{path}")
     tokenizers = load_tokenizers(settings.tokens or shipped_tokens(), encoder.network)
@@ -90,6 +96,10 @@ class FlowTrainer:
             raise TrainingError(
                 f"{self.team.size} processes can't share batches of {fewest}",
                 hint="start fewer processes, or raise batch",
+            )
+        if settings.conversations and fewest < 2:
+            raise TrainingError(
+                "conversations need batches of at least 2 items", hint="raise batch, or add items"
             )
         self.shares = self._shares()
         torch.manual_seed(config.seed)
@@ -146,11 +156,12 @@ class FlowTrainer:
             self.log.append({"step": float(self.step), **values})
             self.progress("flow", self.step, self.settings.steps, values)
             last = self.step == self.settings.steps
-            if self.step % self.settings.validate_every == 0 and not last:
+            if self.step % self.settings.validate_every == 0 or last:
                 self._check()
             if self.step % self.settings.save_every == 0 or last:
                 self._save(saved)
-        self._check()
+        if not self._target().exists():  # it was deleted after the last step
+            self._check()
         self.team.wait()
         return self._target()
 
@@ -164,7 +175,11 @@ class FlowTrainer:
         values = self.validate()
         self.progress("flow check", self.step, self.settings.steps, values)
         append_validation(self.config.run, {"stage": "flow", "step": self.step, **values})
-        if not values["overall"] < self.best and self._target().exists():
+        if not math.isfinite(values["overall"]):
+            raise TrainingError(
+                f"the validation at step {self.step} is not finite", hint="lower the rate"
+            )
+        if values["overall"] >= self.best and self._target().exists():
             return
         self.best = values["overall"]
         plain = {
@@ -201,11 +216,11 @@ class FlowTrainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         value = self.team.average(self._trained().values(), loss, own.slots)
-        if not math.isfinite(value):
+        norm = torch.nn.utils.clip_grad_norm_(list(self.flow.model.parameters()), 1.0).item()
+        if not (math.isfinite(value) and math.isfinite(norm)):
             raise TrainingError(
-                f"the loss is not finite at step {self.step}", hint="lower the rate"
+                f"the loss or its gradient is not finite at step {self.step}", hint="lower the rate"
             )
-        torch.nn.utils.clip_grad_norm_(list(self.flow.model.parameters()), 1.0)
         self.optimizer.step()
         return {"loss": value, "direction": float(direction)}
 
@@ -229,7 +244,7 @@ class FlowTrainer:
             name = f"{source}->{towards}"
             other = [part if part.target else _rolled(part) for part in plain]
             checked = {name: plain, f"{name} shuffled": other}
-            if self.settings.conversations:
+            if self.settings.conversations and len(rows) > 1:
                 told = self.sequences.conversation(source, towards, rows, generator)
                 checked[f"{name} conversing"] = told
             for label, parts in checked.items():

@@ -138,6 +138,7 @@ def test_the_half_that_was_best_when_checked_is_kept(folder: Path) -> None:
 
 def test_conversations_are_learnt_beside_single_questions(folder: Path) -> None:
     talk = FLOW.format(run="talk").replace("steps = 3", "steps = 12\nconversations = 0.7")
+    talk = talk.replace('split = "split.json"\n', "")  # what is held out is one item, too few
     (folder / "talk.toml").write_text(talk + 'start = "run/flow.safetensors"\n')
 
     path = train(folder / "talk.toml")
@@ -145,6 +146,22 @@ def test_conversations_are_learnt_beside_single_questions(folder: Path) -> None:
     checks = json.loads(read_tensors(path, FORMAT)[1]["training"])["checks"]
     for direction in ("text->image", "image->text", "text->text"):
         assert checks[f"{direction} conversing"] > 0
+
+
+def test_a_start_is_not_written_over(folder: Path) -> None:
+    (folder / "over.toml").write_text(FLOW.format(run="over") + 'start = "over/flow.safetensors"\n')
+
+    with pytest.raises(TrainingError, match="its start"):
+        train(folder / "over.toml")
+
+
+def test_a_run_that_goes_on_keeps_what_was_best(folder: Path) -> None:
+    (folder / "more.toml").write_text(FLOW.format(run="more"))
+    train(folder / "more.toml")
+    state = torch.load(folder / "more" / "flow.pt", weights_only=True)
+    last = json.loads((folder / "more" / "validation.jsonl").read_text().splitlines()[-1])
+
+    assert state["best"] == last["overall"]
 
 
 def test_without_conversations_none_are_checked(folder: Path) -> None:
@@ -200,6 +217,7 @@ def test_other_stages_are_trained_by_one_process(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
 
     with pytest.raises(TrainingError, match=r"\[flow\]"):
         train(folder / "tokens.toml")
